@@ -1,5 +1,5 @@
 import { render } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import '@preact/signals'
 import { placeOf, post } from './api'
 import { moment, plain } from './format'
@@ -92,9 +92,12 @@ function Help({ close }: { close: () => void }) {
   </dialog>
 }
 
-/** Keys work where nobody types a text. */
-function useKeys(help: () => void) {
-  useEffect(() => {
+/** The filter of a page, if it has one. */
+const filterOf = (page: HTMLElement | null) => page?.querySelector<HTMLElement>('input[type=search]')
+
+/** Keys work where nobody types a text. toFilter is set where the next page's filter is to have the focus. */
+function useKeys(help: () => void, toFilter: { current: boolean }) {
+  useLayoutEffect(() => {
     let went = 0
     const press = (e: KeyboardEvent) => {
       const at = e.target as HTMLElement
@@ -104,11 +107,11 @@ function useKeys(help: () => void) {
       if (page) location.hash = address(page.page)
       else if (e.key === '?') help()
       else if (e.key === '/') {
-        const filter = document.querySelector<HTMLElement>('main input[type=search]')
+        const filter = filterOf(document.querySelector('main'))
         if (filter) filter.focus()
         else {
+          toFilter.current = true
           location.hash = address('routes')
-          setTimeout(() => document.querySelector<HTMLElement>('main input[type=search]')?.focus(), 50)
         }
       } else return
       e.preventDefault()
@@ -130,11 +133,15 @@ function Main() {
 function App() {
   const [help, setHelp] = useState(false)
   const main = useRef<HTMLElement>(null)
-  useKeys(() => setHelp(true))
+  const toFilter = useRef(false)
+  useKeys(() => setHelp(true), toFilter)
   const { page, query } = place.value
   const first = useRef(true)
-  useEffect(() => {
-    if (!first.current && !document.activeElement?.closest('dialog, main input')) main.current?.focus()
+  useLayoutEffect(() => { // before anybody can be at another place, which it would take the focus from
+    const filter = toFilter.current && filterOf(main.current)
+    toFilter.current = false
+    if (filter) filter.focus()
+    else if (!first.current && !document.activeElement?.closest('dialog, main input')) main.current?.focus()
     first.current = false
     scrollTo(0, 0)
     document.querySelector('nav.pages [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }) // on a narrow screen it is a row that scrolls

@@ -68,3 +68,44 @@ func TestConsoleDeepLinks(t *testing.T) {
 	page.awaits(t, "[aria-label=History]", "No call yet.")
 	page.unharmed(t)
 }
+
+// TestConsoleTakesNothingBack: Surface 245: what somebody types as soon as a page is there stays, and so does the focus: nothing that a
+// page does after it was drawn begins it anew.
+func TestConsoleTakesNothingBack(t *testing.T) {
+	_, page := startConsole(t)
+	page.awaits(t, "h1", "Overview")
+	for _, test := range []struct{ hash, field, focus string }{
+		{"#/explain", ".ask input", ".ask textarea"},
+		{"#/explain?method=GET&url=/v1/shelves/1", ".ask input", ".ask select"},
+		{"#/live", ".tail input", ".tail input"},
+		{"#/live?filter=status%20%3E%201", ".tail input", ".tail button"},
+		{"#/routes", "main input[type=search]", "main input[type=search]"},
+		{"#/routes?q=getshelf", "main input[type=search]", "main input[type=search]"},
+	} {
+		page.at(t, "#/overview", "Overview")
+		// The observer is told of the page before it is painted, and before anything waits for that.
+		got := browser.Eval[struct {
+			Value   string
+			Focused bool
+		}](t, page.Page, `(hash, field, focus) => new Promise(done => {
+			new MutationObserver((_, self) => {
+				const box = document.querySelector(field), at = document.querySelector(focus)
+				if (!box || !at) return
+				self.disconnect()
+				box.value = '/typed'
+				box.dispatchEvent(new Event('input', { bubbles: true }))
+				at.focus()
+				setTimeout(() => requestAnimationFrame(() => setTimeout(() => done({ value: document.querySelector(field).value, focused: document.activeElement === document.querySelector(focus) }))), 100)
+			}).observe(document.body, { childList: true, subtree: true })
+			location.hash = hash
+		})`, test.hash, test.field, test.focus)
+		if got.Value != "/typed" || !got.Focused {
+			t.Errorf("%s: the field has %q, and the focus is where it was put: %v", test.hash, got.Value, got.Focused)
+		}
+	}
+	page.at(t, "#/overview", "Overview")
+	page.Type(t, "/")
+	poll.Until(t, "the filter of the routes has the focus", func() bool {
+		return browser.Eval[bool](t, page.Page, `() => document.activeElement.matches('main input[type=search]')`)
+	})
+}

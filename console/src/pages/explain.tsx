@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useLayoutEffect, useState } from 'preact/hooks'
 import { exampleOf, post, Route, ruleOf, Verdict } from '../api'
 import { plain, quoted } from '../format'
 import { address, place, refine, routes } from '../state'
@@ -27,8 +27,8 @@ function Near({ url }: { url: string }) {
 
 export function Explain() {
   const { query } = place.value
-  const [method, setMethod] = useState('GET')
-  const [url, setURL] = useState('')
+  const [method, setMethod] = useState(query.get('method') ?? 'GET')
+  const [url, setURL] = useState(query.get('url') ?? '')
   const [header, setHeader] = useState('')
   const [body, setBody] = useState('')
   const [verdict, setVerdict] = useState<Verdict | null>(null)
@@ -43,7 +43,7 @@ export function Explain() {
       setFailure((e as Error).message)
     }
   }
-  useEffect(() => {
+  useLayoutEffect(() => { // before anybody can type what it would take away
     const m = query.get('method') ?? 'GET', u = query.get('url') ?? ''
     setMethod(m)
     setURL(u)

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useLayoutEffect, useState } from 'preact/hooks'
 import type { Call } from '../api'
 import { Seen, useCalls } from '../calls'
 import { count, duration, instant, plain, plural, pretty, quoted } from '../format'
@@ -19,9 +19,9 @@ export function Live() {
   const [paused, setPaused] = useState(false)
   const [messages, setMessages] = useState(false)
   const { calls, more, now, failure, clear } = useCalls(filter, paused, kept, messages)
-  useEffect(() => { setText(asked); setFilter(asked) }, [asked])
+  useLayoutEffect(() => { setText(asked); setFilter(asked) }, [asked]) // before anybody can type what it would take away
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const press = (e: KeyboardEvent) => {
       if (e.key !== ' ' || e.ctrlKey || e.metaKey || e.altKey || (e.target as HTMLElement).closest('input, textarea, select, dialog, button, a, summary')) return
       e.preventDefault()

@@ -48,7 +48,7 @@ export function Routes() {
   const { box, view, look, toTop } = useView(list.length > 0)
   const keep = useRef(0)
   const refined = (text: string) => refine('routes', text ? { q: text } : {})
-  useEffect(() => { setWords(place.value.query.get('q') ?? '') }, [place.value])
+  useLayoutEffect(() => { setWords(place.value.query.get('q') ?? '') }, [place.value]) // before anybody can type what it would take away
   useEffect(() => () => clearTimeout(keep.current), [])
   const filter = (text: string) => {
     setWords(text)
