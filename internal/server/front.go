@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/transom-gateway/transom/internal/server/http1"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 	"github.com/transom-gateway/transom/proxy"
 	"github.com/transom-gateway/transom/transcoder"
@@ -89,12 +90,18 @@ func (o *frontOptions) serves(c *transomv1.Listener, handler http.Handler) {
 	}
 }
 
-// connected makes the context of a connection's requests.
-func (o *frontOptions) connected(ctx context.Context, c net.Conn) context.Context {
+// connectedHTTP1 makes the context of the requests of a connection of HTTP/1.
+func (o *frontOptions) connectedHTTP1(ctx context.Context, c net.Conn) context.Context {
 	ctx = proxy.WithRoom(ctx, o.maxWaiting)
 	if o.ages != nil {
 		ctx = o.ages.begin(ctx, c)
 	}
+	return ctx
+}
+
+// connected is the same for a connection that may be of HTTP/2.
+func (o *frontOptions) connected(ctx context.Context, c net.Conn) context.Context {
+	ctx = o.connectedHTTP1(ctx, c)
 	if o.resets != nil && c != nil {
 		ctx = o.resets.begin(ctx, c)
 	}
@@ -130,6 +137,35 @@ func newNetHTTP(o frontOptions) netHTTP {
 	}
 	return netHTTP{server}
 }
+
+// newHTTP1 is the front of clients for HTTP/1.1 and HTTP/2: requests without a body are served by package http1, and
+// what it leaves by net/http.
+func newHTTP1(o frontOptions) Front {
+	front := &http1.Server{
+		Handler: o.handler, Rest: newNetHTTP(o).server, Header: o.header, Idle: o.idle, Base: o.ending, Connected: o.connectedHTTP1, Log: o.log,
+	}
+	if o.ages != nil {
+		front.Ended = func(c net.Conn) { o.ages.change(c, http.StateClosed) }
+	}
+	return http1Front{front}
+}
+
+// http1Front is the Front of package http1.
+type http1Front struct{ *http1.Server }
+
+// Serve implements Front.
+func (f http1Front) Serve(l net.Listener) error {
+	if err := f.Server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return ignoreClosed(err)
+	}
+	return nil
+}
+
+// Shutdown implements Front. A listener may have been closed before.
+func (f http1Front) Shutdown(ctx context.Context) error { return ignoreClosed(f.Server.Shutdown(ctx)) }
+
+// Close implements Front. A listener may have been closed before.
+func (f http1Front) Close() error { return ignoreClosed(f.Server.Close()) }
 
 // newOperatorsFront is a front for the operator, who is trusted with more.
 func newOperatorsFront(handler http.Handler, log *log.Logger) netHTTP {

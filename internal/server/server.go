@@ -184,7 +184,7 @@ func (o *Options) listen(s *Server, i int) (*listener, error) {
 	front.serves(c, closing{handler, &s.draining})
 	l.resets = front.resets
 	front.tls = l.tls
-	l.front = newNetHTTP(front)
+	l.front = newHTTP1(front)
 	return l, nil
 }
 

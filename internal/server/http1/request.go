@@ -1,0 +1,118 @@
+package http1
+
+import (
+	"bytes"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// likely is how many fields most requests have at most.
+const likely = 8
+
+// parse reads a head. It returns nil for one that is another server's to serve, or to refuse: what is not as
+// sound as it should be by now among them.
+func (c *conn) parse(head []byte) *http.Request {
+	line, fields, ok := bytes.Cut(head, endOfLine)
+	if !ok {
+		return nil
+	}
+	method, target, ok := strings.Cut(strings.TrimSuffix(string(line), " HTTP/1.1"), " ")
+	if !ok || len(method)+1+len(target) == len(line) || !served(method) || target[:min(1, len(target))] != "/" {
+		return nil
+	}
+	at, err := url.ParseRequestURI(target)
+	if err != nil {
+		return nil
+	}
+	header, host, ok := parseFields(fields)
+	if !ok {
+		return nil
+	}
+	asked := &requestContext{Context: c.ctx, conn: c}
+	r := c.like.WithContext(asked)
+	r.Method, r.URL, r.RequestURI, r.Header, r.Host = method, at, target, header, host
+	c.mu.Lock()
+	c.asked = asked
+	c.mu.Unlock()
+	return r
+}
+
+var endOfLine = []byte("\r\n")
+
+// served reports whether requests of a method are served here where they have no body.
+func served(method string) bool {
+	return method != http.MethodConnect && httpguts.ValidHeaderFieldName(method)
+}
+
+// parseFields reads the fields up to the empty line. ok is false where one is another server's matter.
+func parseFields(fields []byte) (header http.Header, host string, ok bool) {
+	header = make(http.Header, likely)
+	values := make([]string, likely) // one piece of memory for what most fields have one of
+	hosts := 0
+	for {
+		line, rest, ok := bytes.Cut(fields, endOfLine)
+		if !ok {
+			return nil, "", false
+		}
+		if len(line) == 0 {
+			break
+		}
+		fields = rest
+		name, value, ok := bytes.Cut(line, colon)
+		if !ok || !validName(name) {
+			return nil, "", false
+		}
+		text := string(bytes.Trim(value, " \t"))
+		if !httpguts.ValidHeaderFieldValue(text) {
+			return nil, "", false
+		}
+		key := textproto.CanonicalMIMEHeaderKey(string(name))
+		switch key {
+		case "Host":
+			host = text
+			hosts++
+			continue
+		case "Connection":
+			if !strings.EqualFold(text, "keep-alive") {
+				return nil, "", false
+			}
+		case "Content-Length":
+			if text != "0" {
+				return nil, "", false
+			}
+		case "Transfer-Encoding", "Trailer", "Upgrade", "Expect":
+			return nil, "", false
+		}
+		if before, more := header[key]; more {
+			header[key] = append(before, text)
+			continue
+		}
+		if len(values) == 0 {
+			values = make([]string, likely)
+		}
+		values[0] = text
+		header[key], values = values[:1:1], values[1:]
+	}
+	if hosts != 1 || host == "" || !httpguts.ValidHostHeader(host) {
+		return nil, "", false
+	}
+	if pragma := header["Pragma"]; len(pragma) > 0 && pragma[0] == "no-cache" && header["Cache-Control"] == nil {
+		header["Cache-Control"] = []string{"no-cache"} // RFC 9111, 5.4, of HTTP/1.0
+	}
+	return header, host, true
+}
+
+var colon = []byte(":")
+
+func validName(name []byte) bool {
+	for _, c := range name {
+		if !httpguts.IsTokenRune(rune(c)) {
+			return false
+		}
+	}
+	return len(name) > 0
+}
