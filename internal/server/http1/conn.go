@@ -162,8 +162,7 @@ func (c *conn) answer(r *http.Request) (again bool) {
 	defer func() {
 		if with := recover(); with != nil {
 			again = false
-			c.of.recovered(c, with)
-			c.flush() // what was broken off is for the client to see
+			c.of.recovered(c, with) // what is ready is not sent: it could complete what was broken off
 		}
 		w.over = true
 		c.out.release()

@@ -10,9 +10,6 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// likely is how many fields most requests have at most.
-const likely = 8
-
 // parse reads a head. It returns nil for one that is another server's to serve, or to refuse: what is not as
 // sound as it should be by now among them.
 func (c *conn) parse(head []byte) *http.Request {
@@ -50,8 +47,8 @@ func served(method string) bool {
 
 // parseFields reads the fields up to the empty line. ok is false where one is another server's matter.
 func parseFields(fields []byte) (header http.Header, host string, ok bool) {
-	header = make(http.Header, likely)
-	values := make([]string, likely) // one piece of memory for what most fields have one of
+	header = make(http.Header)
+	values := make([]string, max(0, bytes.Count(fields, endOfLine)-2)) // all but Host and the empty line
 	hosts := 0
 	for {
 		line, rest, ok := bytes.Cut(fields, endOfLine)
@@ -70,7 +67,7 @@ func parseFields(fields []byte) (header http.Header, host string, ok bool) {
 		if !httpguts.ValidHeaderFieldValue(text) {
 			return nil, "", false
 		}
-		key := textproto.CanonicalMIMEHeaderKey(string(name))
+		key := nameOf(name)
 		switch key {
 		case "Host":
 			host = text
@@ -92,7 +89,7 @@ func parseFields(fields []byte) (header http.Header, host string, ok bool) {
 			continue
 		}
 		if len(values) == 0 {
-			values = make([]string, likely)
+			values = make([]string, 1) // there is no Host
 		}
 		values[0] = text
 		header[key], values = values[:1:1], values[1:]
@@ -115,4 +112,25 @@ func validName(name []byte) bool {
 		}
 	}
 	return len(name) > 0
+}
+
+// usual are the names that most requests have, by the ways they are written.
+var usual = func() map[string]string {
+	names := map[string]string{}
+	for _, name := range []string{
+		"Host", "User-Agent", "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length", "Content-Type",
+		"Cookie", "If-None-Match", "If-Modified-Since", "Origin", "Pragma", "Referer", "Traceparent", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+		"X-Real-Ip", "X-Request-Id", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Dnt", "Te",
+	} {
+		names[name], names[strings.ToLower(name)] = name, name
+	}
+	return names
+}()
+
+// nameOf is the canonical form of a field's name.
+func nameOf(name []byte) string {
+	if key, ok := usual[string(name)]; ok {
+		return key
+	}
+	return textproto.CanonicalMIMEHeaderKey(string(name))
 }

@@ -7,12 +7,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/transom-gateway/transom/internal/http1head"
 )
 
 const (
@@ -28,6 +32,7 @@ const (
 // output is what is ready to be sent, and the beginning of a body whose header is not.
 type output struct {
 	b, body []byte
+	fields  []field // of a header that is being written
 }
 
 var outputs = sync.Pool{New: func() any { return &output{b: make([]byte, 0, firstBuffer), body: make([]byte, 0, maxHeld)} }}
@@ -36,11 +41,12 @@ func (o *output) release() {
 	if cap(o.b) > maxPooled {
 		o.b = make([]byte, 0, firstBuffer)
 	}
-	o.b, o.body = o.b[:0], o.body[:0]
+	clear(o.fields) // after a panic
+	o.b, o.body, o.fields = o.b[:0], o.body[:0], o.fields[:0]
 	outputs.Put(o)
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer, for trailers.
 func (o *output) Write(p []byte) (int, error) {
 	o.b = append(o.b, p...)
 	return len(p), nil
@@ -63,6 +69,7 @@ type response struct {
 	written int64 // of the body, by the handler
 	// What the header said when it was written.
 	hasDate, hasType, hasTrailers, coded bool
+	misled                               bool     // its length is none
 	trailers                             []string // that are announced
 
 	began     bool // the header is ready, and all of the body so far
@@ -100,25 +107,19 @@ func (w *response) WriteHeader(status int) {
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
 	}
 	out := w.c.out
+	writeStatus(out, status)
+	says := w.look()
 	if status < 200 && status != http.StatusSwitchingProtocols {
-		writeStatus(out, status)
-		_ = w.header.WriteSubset(out, noBody) // it is memory
+		w.leave("Content-Length", "Transfer-Encoding")
+		out.header()
 		out.b = append(out.b, endOfLine...)
 		w.c.flush()
+		w.hasDate, w.hasType, w.hasTrailers, w.trailers = false, false, false, nil // it is only the first of two
 		return
 	}
 	w.status = status
-	if text := first(w.header["Content-Length"]); text != "" {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err == nil && n >= 0 {
-			w.length = n
-		} else {
-			w.c.of.Log.Printf("http: invalid Content-Length of %q", text)
-			delete(w.header, "Content-Length")
-		}
-	}
-	writeStatus(out, status)
-	_ = w.header.WriteSubset(out, w.look()) // it is memory
+	w.frame(says)
+	out.header()
 }
 
 func first(values []string) string {
@@ -128,73 +129,134 @@ func first(values []string) string {
 	return ""
 }
 
-// What the header of an answer without a body is without, and of 304, whose fields of that are another's.
-var (
-	noBody      = map[string]bool{"Content-Length": true, "Transfer-Encoding": true}
-	notModified = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Content-Type": true}
-)
+// field is a field of a header that is written.
+type field struct {
+	name   string
+	values []string
+}
 
-// look looks at the header when it is written, and returns what is left out of it.
-func (w *response) look() (left map[string]bool) {
-	h := w.header
-	owned := false
-	leave := func(name string) {
-		if !owned {
-			before := left
-			left, owned = map[string]bool{}, true
-			for name := range before {
-				left[name] = true
+// said is what a header says of how the answer is framed.
+type said struct{ length, coding, connection []string }
+
+// look looks at the header when it is written.
+func (w *response) look() (s said) {
+	fields := &w.c.out.fields
+	for name, values := range w.header {
+		switch name {
+		case "Content-Length":
+			s.length = values
+		case "Transfer-Encoding":
+			s.coding = values
+		case "Connection":
+			s.connection = values
+		case "Date":
+			w.hasDate = true
+		case "Content-Type":
+			w.hasType = true
+		case "Trailer":
+			w.announce(values)
+		default:
+			if strings.HasPrefix(name, http.TrailerPrefix) {
+				w.hasTrailers = true
+				continue
 			}
 		}
-		left[name] = true
+		*fields = append(*fields, field{name, values})
 	}
-	if !bodyAllowed(w.status) {
-		left = noBody
-		if w.status == http.StatusNotModified {
-			left = notModified
-		}
-	}
-	_, w.hasDate = h["Date"]
-	_, w.hasType = h["Content-Type"]
-	coding := first(h["Transfer-Encoding"])
-	w.coded = coding != ""
-	for name := range h {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
-			leave(name)
-			w.hasTrailers = true
-		}
-	}
-	for _, names := range h["Trailer"] {
-		w.hasTrailers = true
+	return s
+}
+
+// announce notes which trailers the header announces.
+func (w *response) announce(lines []string) {
+	w.hasTrailers = w.hasTrailers || len(lines) > 0
+	for _, names := range lines {
 		for name := range strings.SplitSeq(names, ",") {
-			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); name != "" && httpguts.ValidTrailerHeader(name) {
+			if name = http.CanonicalHeaderKey(textproto.TrimString(name)); name != "" && httpguts.ValidTrailerHeader(name) {
 				w.trailers = append(w.trailers, name)
 			}
 		}
 	}
-	if w.coded && w.length != unknown && coding != "identity" {
-		w.c.of.Log.Printf("http: WriteHeader called with both Transfer-Encoding of %q and a Content-Length of %d", coding, w.length)
-		leave("Content-Length")
-		w.length = unknown
+}
+
+// frame decides on how the answer is framed, as far as the header says it, and leaves out what it is not to say.
+func (w *response) frame(s said) {
+	coding := first(s.coding)
+	w.coded = coding != ""
+	if text := first(s.length); text != "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case err != nil || n < 0:
+			w.c.of.Log.Printf("http: invalid Content-Length of %q", text)
+			delete(w.header, "Content-Length")
+			w.leave("Content-Length")
+			w.misled = true
+		case w.coded && coding != "identity":
+			w.c.of.Log.Printf("http: WriteHeader called with both Transfer-Encoding of %q and a Content-Length of %d", coding, n)
+			w.leave("Content-Length")
+		default:
+			w.length = n
+		}
 	}
 	switch {
 	case !w.coded:
 	case !w.hasBody() || w.length != unknown || coding == "chunked":
-		leave("Transfer-Encoding")
+		w.leave("Transfer-Encoding")
 	case coding == "identity":
-		leave("Transfer-Encoding")
+		w.leave("Transfer-Encoding")
 		w.identity, w.closes = true, true
 	}
-	keeps := w.c.of.keeps()
-	w.closes = w.closes || !keeps || first(h["Connection"]) == "close"
-	if w.closes && (!keeps || !httpguts.HeaderValuesContainsToken(h["Connection"], "close")) {
-		w.saysClose = true
-		if _, other := h["Connection"]; other {
-			leave("Connection")
+	if !bodyAllowed(w.status) {
+		w.leave("Content-Length", "Transfer-Encoding")
+		if w.status == http.StatusNotModified {
+			w.leave("Content-Type") // of what has not changed
 		}
 	}
-	return left
+	keeps := w.c.of.keeps()
+	w.closes = w.closes || !keeps || first(s.connection) == "close"
+	if w.closes && (!keeps || !httpguts.HeaderValuesContainsToken(s.connection, "close")) {
+		w.saysClose = true
+		w.leave("Connection")
+	}
 }
+
+// leave leaves fields out of the header.
+func (w *response) leave(names ...string) {
+	fields := &w.c.out.fields
+	*fields = slices.DeleteFunc(*fields, func(f field) bool { return slices.Contains(names, f.name) })
+}
+
+// few fields are sorted by insertion.
+const few = 32
+
+// header writes the fields, in the order of their names.
+func (o *output) header() {
+	fields := o.fields
+	if len(fields) > few {
+		slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	}
+	for i := 1; i < len(fields); i++ {
+		for j := i; j > 0 && fields[j].name < fields[j-1].name; j-- {
+			fields[j], fields[j-1] = fields[j-1], fields[j]
+		}
+	}
+	for _, f := range fields {
+		if http1head.TokenLen(f.name) < max(1, len(f.name)) {
+			continue // no client would read it as a field
+		}
+		for _, value := range f.values {
+			if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
+				value = lines.Replace(value)
+			}
+			o.b = append(append(o.b, f.name...), ": "...)
+			o.b = append(append(o.b, textproto.TrimString(value)...), endOfLine...)
+		}
+	}
+	clear(fields)
+	o.fields = fields[:0]
+}
+
+// lines has a value stay in its line.
+var lines = strings.NewReplacer("\n", " ", "\r", " ")
 
 // hasBody reports whether the answer has a body.
 func (w *response) hasBody() bool { return bodyAllowed(w.status) && w.r.Method != http.MethodHead }
@@ -206,7 +268,7 @@ func (w *response) begin() {
 	if !w.hasDate {
 		out.b = append(out.b, w.c.of.date.line()...)
 	}
-	if w.done && !w.hasTrailers && !w.coded && w.length == unknown && bodyAllowed(w.status) && (w.r.Method != http.MethodHead || len(out.body) > 0) {
+	if w.done && !w.hasTrailers && !w.coded && !w.misled && w.length == unknown && bodyAllowed(w.status) && (w.r.Method != http.MethodHead || len(out.body) > 0) {
 		w.length = int64(len(out.body))
 		out.b = append(out.b, "Content-Length: "...)
 		out.b = append(strconv.AppendInt(out.b, w.length, 10), endOfLine...)
@@ -242,19 +304,19 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.length != unknown && w.written > w.length {
 		return 0, http.ErrContentLength
 	}
+	var held []byte
 	rest := p
 	if !w.began {
-		held := &w.c.out.body
-		n := min(len(p), maxHeld-len(*held))
-		*held, rest = append(*held, p[:n]...), p[n:]
+		body := &w.c.out.body
+		n := min(len(p), maxHeld-len(*body))
+		*body, rest = append(*body, p[:n]...), p[n:]
 		if len(rest) == 0 {
 			return len(p), nil
 		}
 		w.begin()
-		w.add(*held, rest)
-	} else {
-		w.add(nil, p)
+		held = *body
 	}
+	w.add(held, rest)
 	if err := w.c.err; err != nil {
 		return 0, err
 	}
@@ -350,9 +412,7 @@ func (w *response) finish() {
 	if w.chunked {
 		out := w.c.out
 		out.b = append(out.b, "0\r\n"...)
-		if w.hasTrailers || len(w.header) > 0 {
-			_ = w.ending().Write(out) // it is memory
-		}
+		_ = w.ending().Write(out) // it is memory
 		out.b = append(out.b, endOfLine...)
 	}
 	w.c.flush()

@@ -164,7 +164,7 @@ func (s *Server) Close() error {
 	err := s.closeListeners()
 	s.mu.Lock()
 	for c := range s.conns {
-		_ = c.Conn.Close() // it may be closed already
+		_ = c.Close() // it may be closed already
 	}
 	s.mu.Unlock()
 	return errors.Join(err, s.Rest.Close())
@@ -191,7 +191,7 @@ func (s *Server) closeIdle() bool {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if c.isIdle() {
-			_ = c.Conn.Close() // it may be closed already
+			_ = c.Close() // it may be closed already
 			delete(s.conns, c)
 		}
 	}
