@@ -21,15 +21,6 @@ const (
 	maxHead     = 32 << 10
 )
 
-// What a connection does, if that is no request. Else it is the time since which it does it, in
-// seconds since 1970, negative where it is new.
-const active = 0
-
-const (
-	fresh = true
-	idle  = false
-)
-
 // conn is a connection. What has no lock is of the goroutine that serves it.
 type conn struct {
 	net.Conn
@@ -46,6 +37,8 @@ type conn struct {
 	err  error   // of the first write that failed
 	gone bool    // it is another server's
 
+	// since is when the connection began to wait for a request, in seconds since 1970: negative where that is its
+	// first one, and 0 while one is under way.
 	since atomic.Int64
 
 	mu       sync.Mutex
@@ -55,15 +48,6 @@ type conn struct {
 	stopped  bool            // he is to stop
 	next     [1]byte         // what he has read
 	got      bool            // that is something
-}
-
-// rest notes that the connection waits for a request, which is the first one of it where it is fresh.
-func (c *conn) rest(fresh bool) {
-	now := time.Now().Unix()
-	if fresh {
-		now = -now
-	}
-	c.since.Store(now)
 }
 
 // isIdle reports whether nobody is waited for.
@@ -105,11 +89,15 @@ func (c *conn) serve() {
 		if !c.answer(r) {
 			return
 		}
-		c.rest(idle)
+		now := time.Now()
+		c.since.Store(now.Unix())
 		if !c.of.keeps() {
 			return
 		}
-		_ = c.SetReadDeadline(time.Now().Add(c.of.Idle)) // as above
+		if len(c.in) > firstBuffer && c.have < firstBuffer { // nobody keeps it for the connection's life
+			c.in = append(make([]byte, 0, firstBuffer), c.in[:c.have]...)[:firstBuffer]
+		}
+		_ = c.SetReadDeadline(now.Add(c.of.Idle)) // as above
 	}
 }
 
@@ -129,17 +117,20 @@ var endOfHead = []byte("\r\n\r\n")
 // end in LF alone, is for another server, and not whole. It reports false where the
 // connection has ended.
 func (c *conn) readHead() (head []byte, ok bool) {
+	begun := c.since.Load() < 0 // the first head has its deadline from the beginning
 	for looked := 0; ; {
 		unseen := c.in[looked:c.have]
-		if end := bytes.Index(unseen, endOfHead); end >= 0 {
-			c.since.Store(active)
+		end := bytes.Index(unseen, endOfHead)
+		if end >= 0 && looked+end < maxHead {
+			c.since.Store(0)
 			return c.in[:looked+end+len(endOfHead)], true
 		}
-		if c.have > maxHead || bytes.Contains(unseen, endOfHead[1:]) || bytes.Contains(unseen, []byte("\n\n")) {
-			c.since.Store(active)
+		if end >= 0 || c.have > maxHead || bytes.Contains(unseen, endOfHead[1:]) || bytes.Contains(unseen, []byte("\n\n")) {
+			c.since.Store(0)
 			return nil, true
 		}
-		if c.have > 0 && c.since.Swap(active) > 0 { // the beginning of a head behind another request
+		if c.have > 0 && !begun { // behind another request it may take as long from here on
+			begun = true
 			_ = c.SetReadDeadline(time.Now().Add(c.of.Header)) // fails only on a closed connection, as the read does then
 		}
 		if len(c.in)-c.have < firstBuffer/2 {

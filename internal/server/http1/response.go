@@ -68,13 +68,12 @@ type response struct {
 	length  int64 // that the header tells
 	written int64 // of the body, by the handler
 	// What the header said when it was written.
-	hasDate, hasType, hasTrailers, coded bool
-	misled                               bool     // its length is none
-	trailers                             []string // that are announced
+	hasDate, hasType, hasTrailers, encoded, coded bool
+	says                                          bool     // something of a length
+	trailers                                      []string // that are announced
 
 	began     bool // the header is ready, and all of the body so far
-	chunked   bool
-	identity  bool // the body ends with the connection
+	chunks    bool // the body is sent in chunks
 	closes    bool // the connection ends behind the answer
 	saysClose bool // which the handler does not say
 	done      bool // the handler has returned
@@ -114,7 +113,7 @@ func (w *response) WriteHeader(status int) {
 		out.header()
 		out.b = append(out.b, endOfLine...)
 		w.c.flush()
-		w.hasDate, w.hasType, w.hasTrailers, w.trailers = false, false, false, nil // it is only the first of two
+		w.hasDate, w.hasType, w.hasTrailers, w.encoded, w.says, w.trailers = false, false, false, false, false, nil // it is only the first of two
 		return
 	}
 	w.status = status
@@ -144,7 +143,9 @@ func (w *response) look() (s said) {
 	for name, values := range w.header {
 		switch name {
 		case "Content-Length":
-			s.length = values
+			s.length, w.says = values, true
+		case "Content-Encoding":
+			w.encoded = first(values) != ""
 		case "Transfer-Encoding":
 			s.coding = values
 		case "Connection":
@@ -182,28 +183,31 @@ func (w *response) announce(lines []string) {
 func (w *response) frame(s said) {
 	coding := first(s.coding)
 	w.coded = coding != ""
+	told := false
 	if text := first(s.length); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		switch {
 		case err != nil || n < 0:
 			w.c.of.Log.Printf("http: invalid Content-Length of %q", text)
 			delete(w.header, "Content-Length")
-			w.leave("Content-Length")
-			w.misled = true
 		case w.coded && coding != "identity":
 			w.c.of.Log.Printf("http: WriteHeader called with both Transfer-Encoding of %q and a Content-Length of %d", coding, n)
 			w.leave("Content-Length")
-		default:
 			w.length = n
+		default:
+			w.length, told = n, true
 		}
 	}
+	if w.chunks = w.hasBody() && !told && coding != "identity"; w.chunks {
+		w.leave("Content-Length") // which is none
+	}
 	switch {
-	case !w.coded:
-	case !w.hasBody() || w.length != unknown || coding == "chunked":
+	case len(s.coding) == 0:
+	case !w.coded || !w.hasBody() || told || coding == "chunked":
 		w.leave("Transfer-Encoding")
 	case coding == "identity":
 		w.leave("Transfer-Encoding")
-		w.identity, w.closes = true, true
+		w.closes = true
 	}
 	if !bodyAllowed(w.status) {
 		w.leave("Content-Length", "Transfer-Encoding")
@@ -213,7 +217,7 @@ func (w *response) frame(s said) {
 	}
 	keeps := w.c.of.keeps()
 	w.closes = w.closes || !keeps || first(s.connection) == "close"
-	if w.closes && (!keeps || !httpguts.HeaderValuesContainsToken(s.connection, "close")) {
+	if w.closes && (!keeps || !httpguts.HeaderValuesContainsToken(s.connection[:min(1, len(s.connection))], "close")) {
 		w.saysClose = true
 		w.leave("Connection")
 	}
@@ -268,19 +272,19 @@ func (w *response) begin() {
 	if !w.hasDate {
 		out.b = append(out.b, w.c.of.date.line()...)
 	}
-	if w.done && !w.hasTrailers && !w.coded && !w.misled && w.length == unknown && bodyAllowed(w.status) && (w.r.Method != http.MethodHead || len(out.body) > 0) {
-		w.length = int64(len(out.body))
+	if w.done && !w.hasTrailers && !w.coded && !w.says && bodyAllowed(w.status) && (w.r.Method != http.MethodHead || len(out.body) > 0) {
+		w.length, w.chunks = int64(len(out.body)), false
 		out.b = append(out.b, "Content-Length: "...)
 		out.b = append(strconv.AppendInt(out.b, w.length, 10), endOfLine...)
 	}
-	if bodyAllowed(w.status) && !w.hasType && !w.coded && len(out.body) > 0 && first(w.header["Content-Encoding"]) == "" {
+	if bodyAllowed(w.status) && !w.hasType && !w.coded && len(out.body) > 0 && !w.encoded {
 		out.b = append(out.b, "Content-Type: "...)
 		out.b = append(append(out.b, http.DetectContentType(out.body)...), endOfLine...)
 	}
 	if w.saysClose {
 		out.b = append(out.b, "Connection: close\r\n"...)
 	}
-	if w.chunked = w.hasBody() && w.length == unknown && !w.identity; w.chunked {
+	if w.chunks {
 		out.b = append(out.b, "Transfer-Encoding: chunked\r\n"...)
 	}
 	out.b = append(out.b, endOfLine...)
@@ -334,7 +338,7 @@ func (w *response) add(a, b []byte) {
 		return
 	}
 	out := w.c.out
-	if w.chunked {
+	if w.chunks {
 		out.b = append(strconv.AppendInt(out.b, int64(len(a)+len(b)), 16), endOfLine...)
 	}
 	out.b = append(out.b, a...)
@@ -349,7 +353,7 @@ func (w *response) add(a, b []byte) {
 		}
 	}
 	out.b = append(out.b, b...)
-	if w.chunked {
+	if w.chunks {
 		out.b = append(out.b, endOfLine...)
 	}
 }
@@ -385,10 +389,10 @@ const sniffed = 512
 func (w *response) ReadFrom(from io.Reader) (n int64, err error) {
 	to, ok := w.c.Conn.(io.ReaderFrom)
 	if !ok || w.over {
-		return io.Copy(struct{ io.Writer }{w}, from)
+		return w.copy(from)
 	}
 	if !w.began { // nothing is sent before the source has something
-		n, err = io.Copy(struct{ io.Writer }{w}, io.LimitReader(from, sniffed))
+		n, err = w.copy(io.LimitReader(from, sniffed))
 		if err != nil || n < sniffed {
 			return n, err
 		}
@@ -396,8 +400,8 @@ func (w *response) ReadFrom(from io.Reader) (n int64, err error) {
 	if err := w.FlushError(); err != nil {
 		return n, err
 	}
-	if w.chunked || !w.hasBody() {
-		more, err := io.Copy(struct{ io.Writer }{w}, from)
+	if w.chunks || !w.hasBody() {
+		more, err := w.copy(from)
 		return n + more, err
 	}
 	more, err := to.ReadFrom(from)
@@ -405,11 +409,20 @@ func (w *response) ReadFrom(from io.Reader) (n int64, err error) {
 	return n + more, err
 }
 
+var copies = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copy writes what it reads.
+func (w *response) copy(from io.Reader) (int64, error) {
+	b := copies.Get().(*[32 << 10]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer copies.Put(b)
+	return io.CopyBuffer(struct{ io.Writer }{w}, from, b[:])
+}
+
 // finish ends the answer, as the handler has returned.
 func (w *response) finish() {
 	w.done = true
 	w.ready()
-	if w.chunked {
+	if w.chunks {
 		out := w.c.out
 		out.b = append(out.b, "0\r\n"...)
 		_ = w.ending().Write(out) // it is memory

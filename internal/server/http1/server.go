@@ -89,7 +89,7 @@ func (s *Server) serve(c net.Conn) {
 		return
 	}
 	s.conns[served] = struct{}{}
-	served.rest(fresh)
+	served.since.Store(-time.Now().Unix())
 	go served.serve()
 }
 
