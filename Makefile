@@ -118,7 +118,7 @@ $(LINT): tools/golangci/go.mod tools/golangci/go.sum
 
 # What the binary may weigh, in bytes, and that the linker still leaves out the
 # methods that nobody calls: one use of reflection by name keeps them all.
-SIZE_LIMIT := 47700000
+SIZE_LIMIT := 47800000
 .PHONY: check-size
 check-size: build ## Fail where the binary has grown past its budget
 	@size=$$(wc -c < bin/transom); echo "bin/transom has $$size bytes of $(SIZE_LIMIT)"; test $$size -le $(SIZE_LIMIT)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -229,6 +230,12 @@ func (w *response) leave(names ...string) {
 	*fields = slices.DeleteFunc(*fields, func(f field) bool { return slices.Contains(names, f.name) })
 }
 
+type byName []field
+
+func (f byName) Len() int           { return len(f) }
+func (f byName) Less(i, j int) bool { return f[i].name < f[j].name }
+func (f byName) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
+
 // few fields are sorted by insertion.
 const few = 32
 
@@ -236,7 +243,7 @@ const few = 32
 func (o *output) header() {
 	fields := o.fields
 	if len(fields) > few {
-		slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+		sort.Sort(byName(fields))
 	}
 	for i := 1; i < len(fields); i++ {
 		for j := i; j > 0 && fields[j].name < fields[j-1].name; j-- {
