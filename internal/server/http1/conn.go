@@ -65,7 +65,7 @@ func (c *conn) serve() {
 		}
 	}()
 	c.remote = c.RemoteAddr().String()
-	c.ctx = context.WithValue(c.of.Base, http.LocalAddrContextKey, c.LocalAddr())
+	c.ctx = context.WithValue(context.WithValue(c.of.Base, http.ServerContextKey, c.of.Rest), http.LocalAddrContextKey, c.LocalAddr())
 	if c.of.Connected != nil {
 		c.ctx = c.of.Connected(c.ctx, c.Conn)
 	}

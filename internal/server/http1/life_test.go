@@ -208,8 +208,8 @@ func TestContextsOfTheirOwn(t *testing.T) {
 					t.Errorf("after request %d the context of request %d has not ended", i, j)
 				}
 				<-ctx.Done()
-				if ctx.Value(http.LocalAddrContextKey) == nil {
-					t.Error("the context has no local address")
+				if ctx.Value(http.LocalAddrContextKey) == nil || ctx.Value(http.ServerContextKey) == nil {
+					t.Error("the context has no local address, or no server")
 				}
 			}
 		}
@@ -315,7 +315,7 @@ func TestShutdown(t *testing.T) {
 		closed("a busy connection", busy, 3*time.Second, "ours")
 		closed("an idle connection", idle, 0, "")
 		closed("a new connection", fresh, 3*time.Second, "") // it was opened 3 s before
-		closed("one of the other server", handed, 3*time.Second, "")
+		closed("one of the other server", handed, 0, "")
 		if err := f.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -327,6 +327,37 @@ func TestShutdown(t *testing.T) {
 		if _, err := late.Read(make([]byte, 1)); err == nil {
 			t.Error("a connection was served after the end")
 		}
+	})
+}
+
+// TestHandedOverShutdown: what another server answers while this one waits for an answer of its own ends its connection, and says so.
+func TestHandedOverShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := serve(func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Second) }, func(s *http1.Server) {
+			s.Rest.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				time.Sleep(time.Second)
+				_, _ = io.WriteString(w, "rest")
+			})
+		})
+		busy, handed := f.l.Dial(), f.l.Dial()
+		go func() { _, _ = io.WriteString(busy, sound) }()
+		go func() { _, _ = io.WriteString(handed, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx") }()
+		synctest.Wait()
+		ended := make(chan error)
+		go func() { ended <- f.Shutdown(context.Background()) }()
+		var all sync.WaitGroup
+		for _, c := range []net.Conn{handed, busy} {
+			all.Go(func() {
+				if text, _ := io.ReadAll(c); !strings.Contains(string(text), "\r\nConnection: close\r\n") {
+					t.Errorf("an answer does not say that its connection ends: %q", text)
+				}
+			})
+		}
+		all.Wait()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		<-f.served
 	})
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Server is a server of HTTP/1.1 before another one. Its fields must not be changed once
-// it serves.
+// Server is a server of HTTP/1.1 before another one. All fields are needed but those that
+// may be nil, and none must be changed once it serves.
 type Server struct {
 	Handler http.Handler
 	// Rest serves what is handed over. It is started, shut down and closed with this one.
@@ -144,6 +144,7 @@ const (
 // The error is that of ctx, where it ends before.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.closeListeners()
+	s.Rest.SetKeepAlivesEnabled(false) // what it has is to end, too
 	look := firstLook
 	timer := time.NewTimer(look)
 	defer timer.Stop()
