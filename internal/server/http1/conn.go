@@ -148,7 +148,7 @@ func (c *conn) readHead() (head []byte, ok bool) {
 // answer has a request answered, and reports whether another one may follow it.
 func (c *conn) answer(r *http.Request) (again bool) {
 	_ = c.SetReadDeadline(time.Time{}) // fails only on a closed connection, as the next read does then
-	w := &response{c: c, r: r, header: make(http.Header), length: unknown}
+	w := &response{c: c, r: r, header: make(http.Header), length: unknown, closes: r.Close}
 	c.out = outputs.Get().(*output) //nolint:forcetypeassert // the pool holds nothing else
 	defer func() {
 		if with := recover(); with != nil {

@@ -2,8 +2,8 @@
 // of a gateway's that a cache or a quick backend answers, at less than net/http's
 // server takes for them (bench, scenario kept). Everything else it leaves to
 // another server: at the first request that it does not serve, such as one with a
-// body, of HTTP/1.0 or HTTP/2, with Upgrade, Expect or Connection: close, the
-// connection is handed over for good, with what was read of it. What it answers is
+// body, of HTTP/1.0 or HTTP/2, with Upgrade or Expect, the connection is handed
+// over for good, with what was read of it. What it answers is
 // what net/http's server would, byte for byte but for where chunks are cut.
 //
 // It reads from connections that pass on sound heads alone, one request at a time,

@@ -92,7 +92,8 @@ func TestWhoServes(t *testing.T) {
 		{"GET /a HTTP/1.1\r\nHost: a\r\nX-A: " + strings.Repeat("a", 40_000) + "\r\n\r\n", false},
 		{"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", false},
 		{"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
-		{"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", true},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-a\r\n\r\n", false},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", false},
 		{"GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false},
 		{"GET /a HTTP/1.0\r\nHost: a\r\n\r\n", false},
@@ -116,7 +117,7 @@ func TestWhoServes(t *testing.T) {
 			if got := ask(t, c, r, test.raw); got != want {
 				t.Errorf("%.80q is served by %s", test.raw, got)
 			}
-			if !strings.Contains(test.raw, "close") && !strings.Contains(test.raw, "/1.0") {
+			if !strings.Contains(test.raw, "Close") && !strings.Contains(test.raw, "/1.0") {
 				if got := ask(t, c, r, sound); got != want {
 					t.Errorf("what follows %.80q is served by %s", test.raw, got)
 				}

@@ -29,9 +29,13 @@ func (c *conn) parse(head []byte) *http.Request {
 	if !ok {
 		return nil
 	}
+	last, ok := isLast(header["Connection"])
+	if !ok {
+		return nil
+	}
 	asked := &requestContext{Context: c.ctx, conn: c}
 	r := c.like.WithContext(asked)
-	r.Method, r.URL, r.RequestURI, r.Header, r.Host = method, at, target, header, host
+	r.Method, r.URL, r.RequestURI, r.Header, r.Host, r.Close = method, at, target, header, host, last
 	c.mu.Lock()
 	c.asked = asked
 	c.mu.Unlock()
@@ -73,10 +77,6 @@ func parseFields(fields []byte) (header http.Header, host string, ok bool) {
 			host = text
 			hosts++
 			continue
-		case "Connection":
-			if !strings.EqualFold(text, "keep-alive") {
-				return nil, "", false
-			}
 		case "Content-Length":
 			if text != "0" {
 				return nil, "", false
@@ -101,6 +101,19 @@ func parseFields(fields []byte) (header http.Header, host string, ok bool) {
 		header["Cache-Control"] = []string{"no-cache"} // RFC 9111, 5.4, of HTTP/1.0
 	}
 	return header, host, true
+}
+
+// isLast reports whether a request says that it is its connection's last one. ok is false where it says something else of
+// that.
+func isLast(connection []string) (last, ok bool) {
+	switch {
+	case len(connection) == 0:
+		return false, true
+	case len(connection) > 1:
+		return false, false
+	}
+	last = strings.EqualFold(connection[0], "close")
+	return last, last || strings.EqualFold(connection[0], "keep-alive")
 }
 
 var colon = []byte(":")
