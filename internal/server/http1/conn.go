@@ -163,9 +163,7 @@ func (c *conn) answer(r *http.Request) (again bool) {
 	c.of.Handler.ServeHTTP(w, r)
 	c.asked.end()
 	w.finish()
-	if w.deadlines {
-		_ = c.SetWriteDeadline(time.Time{}) // fails only on a closed connection
-	}
+	_ = c.SetWriteDeadline(time.Time{}) // the handler may have set one; it fails only on a closed connection
 	return w.reusable()
 }
 

@@ -71,7 +71,6 @@ type response struct {
 	closes    bool // the connection ends behind the answer
 	saysClose bool // which the handler does not say
 	done      bool // the handler has returned
-	deadlines bool // the handler has set one
 	over      bool // the answer has ended
 }
 
@@ -315,14 +314,12 @@ func (w *response) reusable() bool {
 	return !w.closes && w.c.err == nil && (w.length == unknown || !w.hasBody() || w.length == w.written)
 }
 
-// SetReadDeadline is for http.ResponseController. There is no body to read: when it is over, so is the request.
+// SetReadDeadline is for http.ResponseController. There is no body to read: when it is over, so is the request. It may be called
+// beside the other methods, as SetWriteDeadline may.
 func (w *response) SetReadDeadline(t time.Time) error { return w.c.SetReadDeadline(t) }
 
 // SetWriteDeadline is for http.ResponseController. It ends with the answer.
-func (w *response) SetWriteDeadline(t time.Time) error {
-	w.deadlines = true
-	return w.c.SetWriteDeadline(t)
-}
+func (w *response) SetWriteDeadline(t time.Time) error { return w.c.SetWriteDeadline(t) }
 
 // EnableFullDuplex is for http.ResponseController: there is no body that could come beside the answer.
 func (*response) EnableFullDuplex() error { return nil }
