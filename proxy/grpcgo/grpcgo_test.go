@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,10 +50,7 @@ func (s *server) UnaryCall(ctx context.Context, r *testpb.SimpleRequest) (*testp
 
 func start(t testing.TB) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", loopback.Address(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := loopback.Listen(t)
 	s := &server{address: l.Addr().String()}
 	g := grpc.NewServer()
 	testpb.RegisterTestServiceServer(g, s)

@@ -28,7 +28,7 @@ func put(t *testing.T, name, text string) {
 // TestAddressFile: Traffic 176: a file of addresses is followed; while it cannot be used,
 // what it said before stays.
 func TestAddressFile(t *testing.T) {
-	a, b := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
+	a, b := startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t))
 	name := filepath.Join(t.TempDir(), "books.yaml")
 	put(t, name, "- { address: \""+a.address+"\", weight: 3, zone: eu-1a }\n- "+b.address)
 	lines := &logtext.Text{}

@@ -59,7 +59,7 @@ func settled(t *testing.T, conn *upstream.Conn, servers ...*server) {
 func TestGRPCHealth(t *testing.T) {
 	a, sayA := startChecked(t)
 	b, sayB := startChecked(t)
-	silent := start(t, "tcp", loopback.Address(t)) // it has no health service
+	silent := startOn(t, loopback.Listen(t)) // it has no health service
 	_, target := names(t, a.address, b.address, silent.address)
 	conn := get(t, upstream.Target{Address: target, LoadBalancing: "round_robin", Health: check(health.Check{})})
 	settled(t, conn, a, b, silent)
@@ -319,7 +319,7 @@ func TestHTTPHealth(t *testing.T) {
 // TestFlappingHealth: Traffic 180: a server whose health flaps fills no log.
 func TestFlappingHealth(t *testing.T) {
 	a, say := startChecked(t)
-	b := start(t, "tcp", loopback.Address(t))
+	b := startOn(t, loopback.Listen(t))
 	_, target := names(t, a.address, b.address)
 	lines := &logtext.Text{}
 	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: target, Health: check(health.Check{})})

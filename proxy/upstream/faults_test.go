@@ -18,7 +18,7 @@ import (
 // TestManyAddresses: Traffic 173: of 10,000 addresses the first ones are used, those in
 // use already among them; the log hears of it once.
 func TestManyAddresses(t *testing.T) {
-	a := start(t, "tcp", loopback.Address(t))
+	a := startOn(t, loopback.Listen(t))
 	r, target := names(t, a.address)
 	lines := &logtext.Text{}
 	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: target})
@@ -70,7 +70,7 @@ func TestBounded(t *testing.T) {
 // TestFlappingNames: Traffic 173: a resolver whose answers change all the time leaves
 // nothing behind, and few lines in the log.
 func TestFlappingNames(t *testing.T) {
-	a, b := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
+	a, b := startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t))
 	r, target := names(t, a.address)
 	lines := &logtext.Text{}
 	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: target})

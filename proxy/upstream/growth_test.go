@@ -186,7 +186,7 @@ func TestRollingRestart(t *testing.T) {
 	var servers []*server
 	var addresses []string
 	for range 10 {
-		s := start(t, "tcp", loopback.Address(t))
+		s := startOn(t, loopback.Listen(t))
 		servers = append(servers, s)
 		addresses = append(addresses, s.address)
 	}

@@ -25,7 +25,7 @@ import (
 // TestKubernetes: Traffic 175: pods that are ready get calls, those that end only while
 // no other one can take them, and others none.
 func TestKubernetes(t *testing.T) {
-	ready, ending, other := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
+	ready, ending, other := startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t))
 	// Each has a slice of its own, as their ports differ.
 	slice := func(s *server, ready, serving, terminating bool) string {
 		at := netip.MustParseAddrPort(s.address)

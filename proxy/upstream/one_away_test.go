@@ -15,7 +15,7 @@ import (
 // TestOneEndpointAway: the log hears of one server of three that cannot be reached when it
 // goes and when it comes back, once each, however often it is tried and called meanwhile.
 func TestOneEndpointAway(t *testing.T) {
-	a, b, c := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
+	a, b, c := startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t))
 	r, target := names(t, a.address, b.address, c.address)
 	lines := &logtext.Text{}
 	conn, err := upstream.NewPool(slog.New(slog.NewTextHandler(lines, nil))).Get(upstream.Target{Address: target, LoadBalancing: "round_robin"})

@@ -29,7 +29,7 @@ func sharedState(all ...shared) (s resolver.State) {
 // gives it, also when that changes while the connections stay; one of weight 0 or of a
 // larger priority gets calls only while there is no other.
 func TestShares(t *testing.T) {
-	a, b := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
+	a, b := startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t))
 	r, target := names(t)
 	r.InitialState(sharedState(shared{a.address, upstream.Share{Weight: 1}}, shared{b.address, upstream.Share{Weight: 1}}))
 	conn := get(t, upstream.Target{Address: target, LoadBalancing: "round_robin"})
@@ -70,7 +70,7 @@ func TestShares(t *testing.T) {
 // TestSharePickFirst: Traffic 165: pick_first tries the addresses in the order of
 // their priorities.
 func TestSharePickFirst(t *testing.T) {
-	a, b := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
+	a, b := startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t))
 	r, target := names(t)
 	r.InitialState(sharedState(shared{a.address, upstream.Share{Weight: 1, Priority: 1}}, shared{b.address, upstream.Share{Weight: 1}}))
 	conn := get(t, upstream.Target{Address: target, LoadBalancing: "pick_first"})

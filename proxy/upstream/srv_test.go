@@ -56,7 +56,7 @@ func share(t *testing.T, conn *upstream.Conn, calls int) map[string]int {
 // for again.
 func TestSRV(t *testing.T) {
 	const often = 20 * time.Millisecond
-	local := func(t *testing.T) *server { return start(t, "tcp", loopback.Address(t)) }
+	local := func(t *testing.T) *server { return startOn(t, loopback.Listen(t)) }
 	t.Run("ports and weights", func(t *testing.T) {
 		light, heavy, drained := local(t), local(t), local(t)
 		dns := startNameServer(t)

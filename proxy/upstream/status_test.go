@@ -23,7 +23,7 @@ func TestEndpoints(t *testing.T) {
 	a, _ := startChecked(t)
 	ill, say := startChecked(t)
 	say.SetServingStatus("", notServing)
-	standby := start(t, "tcp", loopback.Address(t))
+	standby := startOn(t, loopback.Listen(t))
 	r, target := names(t)
 	share := func(address string, s upstream.Share) resolver.Endpoint {
 		return upstream.WithShare(resolver.Endpoint{Addresses: []resolver.Address{{Addr: address}}}, s)

@@ -31,7 +31,7 @@ func TestTLSAdvice(t *testing.T) {
 		{"cleartext to a TLS server", secure.Listener.Addr().String(), nil, "speak TLS: set tls in the upstream, or --upstream-tls"},
 		{"cleartext to a TLS server of grpc-go", startTLS(t, own, nil).address, nil, "speak TLS: set tls in the upstream, or --upstream-tls"},
 		{"TLS to a cleartext server", plain.Listener.Addr().String(), &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
-		{"TLS to a cleartext server of grpc-go", start(t, "tcp", loopback.Address(t)).address, &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
+		{"TLS to a cleartext server of grpc-go", startOn(t, loopback.Listen(t)).address, &upstream.TLS{}, "seems not to speak TLS: remove tls from the upstream, or --upstream-tls"},
 		{"gRPC to a server of HTTP/1.1", http11(t), nil, "the server speaks HTTP/1.1, and was asked for HTTP/2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -129,7 +129,7 @@ func state(addresses ...string) resolver.State {
 // TestBalancing spreads calls over the addresses of a name and follows it when
 // they change.
 func TestBalancing(t *testing.T) {
-	a, b, c := start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t)), start(t, "tcp", loopback.Address(t))
+	a, b, c := startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t)), startOn(t, loopback.Listen(t))
 	seen := func(conn *upstream.Conn) map[string]int {
 		counts := map[string]int{}
 		for range 30 {
@@ -211,7 +211,7 @@ func TestBalancing(t *testing.T) {
 func TestTargets(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	start(t, "unix", socket)
-	tcp := start(t, "tcp", loopback.Address(t))
+	tcp := startOn(t, loopback.Listen(t))
 	for _, address := range []string{tcp.address, "dns:///" + tcp.address, "passthrough:///" + tcp.address, "unix://" + socket, "unix:" + socket} {
 		if _, _, err := ask(t, get(t, upstream.Target{Address: address})); err != nil {
 			t.Errorf("%s: %v", address, err)
@@ -255,7 +255,7 @@ func TestUnreachable(t *testing.T) {
 		_ = web.Close()
 		<-done
 	}()
-	plain := start(t, "tcp", loopback.Address(t))
+	plain := startOn(t, loopback.Listen(t))
 	for _, test := range []struct {
 		target upstream.Target
 		want   string
@@ -280,7 +280,7 @@ func TestUnreachable(t *testing.T) {
 // TestRestart stops a server at its ease, with calls under way, and starts
 // another one at its address.
 func TestRestart(t *testing.T) {
-	first := start(t, "tcp", loopback.Address(t))
+	first := startOn(t, loopback.Listen(t))
 	conn := get(t, upstream.Target{Address: first.address})
 	stream, err := testpb.NewTestServiceClient(attempt.NewClient(conn)).StreamingOutputCall(t.Context(), &testpb.StreamingOutputCallRequest{})
 	if err != nil {
@@ -337,7 +337,7 @@ func TestLog(t *testing.T) {
 
 // TestRelease closes a connection with calls under way.
 func TestRelease(t *testing.T) {
-	s := start(t, "tcp", loopback.Address(t))
+	s := startOn(t, loopback.Listen(t))
 	pool := upstream.NewPool(slog.New(slog.DiscardHandler))
 	conn, err := pool.Get(upstream.Target{Address: s.address})
 	if err != nil {
@@ -368,7 +368,7 @@ func TestRelease(t *testing.T) {
 // TestBusy makes many calls of all kinds at once, some of them given up, while
 // the server is stopped and started again.
 func TestBusy(t *testing.T) {
-	s := start(t, "tcp", loopback.Address(t))
+	s := startOn(t, loopback.Listen(t))
 	close(s.hold)
 	conn := get(t, upstream.Target{Address: s.address, Connections: 2})
 	client := testpb.NewTestServiceClient(attempt.NewClient(conn))

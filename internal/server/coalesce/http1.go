@@ -91,14 +91,19 @@ func (c *conn) SetDeadline(t time.Time) error {
 // SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error { return c.deadline.want(c.Conn, t) }
 
+// hold keeps a first part until the rest comes, or a goroutine has got to run. c.mu is locked.
 func (c *conn) hold(p []byte) {
+	c.keep(p)
+	go c.release()
+}
+
+func (c *conn) keep(p []byte) {
 	h, ok := helds.Get().(*held)
 	if !ok {
 		h = new(held)
 	}
 	copy(h.first[:], p)
 	c.held, c.releasing = h, true
-	go c.release()
 }
 
 // release sends what is held, if no later write has taken it along.

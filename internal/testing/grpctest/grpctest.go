@@ -20,10 +20,7 @@ import (
 // may be stopped before: nobody else has its address then.
 func Serve(t testing.TB, server *grpc.Server) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", loopback.Address(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := loopback.Listen(t)
 	ServeOn(t, l, server)
 	return l.Addr().String()
 }

@@ -27,6 +27,17 @@ var (
 // other call of this process is given.
 func Address(t testing.TB) string {
 	t.Helper()
+	l := Listen(t)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
+// Listen listens at such an address. Whoever can is to call it: in the moment that it takes
+// to listen at an Address, a program that listens on all addresses may have been given its port.
+func Listen(t testing.TB) net.Listener {
+	t.Helper()
 	mu.Lock()
 	defer mu.Unlock()
 	for {
@@ -34,13 +45,12 @@ func Address(t testing.TB) string {
 		if err != nil {
 			t.Fatalf("no address of loopback is free: %v", err)
 		}
-		address := l.Addr().String()
+		if address := l.Addr().String(); !given[address] {
+			given[address] = true
+			return l
+		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
-		}
-		if !given[address] {
-			given[address] = true
-			return address
 		}
 	}
 }

@@ -36,10 +36,7 @@ func TestHTTP(t *testing.T) {
 		}
 	}
 	_ = server.Listener.Close()
-	l, err := net.Listen("tcp", loopback.Address(t)) // nobody else has it when the server is closed
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := loopback.Listen(t) // nobody else has it when the server is closed
 	server.Listener = l
 	server.Start()
 	defer server.Close()
