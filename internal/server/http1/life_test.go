@@ -358,7 +358,7 @@ func TestHandedOverShutdown(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		_ = <-f.served // the listener is closed
+		f.end(t)
 	})
 }
 
