@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Route, ruleOf } from '../api'
 import { columns, indexOf, opens } from '../find'
 import { count, methodOf, plain, plural, shape } from '../format'
@@ -47,9 +47,12 @@ export function Routes() {
   const list = useMemo(() => all ? indexOf(all).find(words, by, down) : [], [all, words, by, down])
   const { box, view, look, toTop } = useView(list.length > 0)
   const keep = useRef(0)
-  const refined = (text: string) => refine('routes', text ? { q: text } : {})
+  const refined = (text: string) => {
+    clearTimeout(keep.current) // what comes later would change the address of another page
+    refine('routes', text ? { q: text } : {})
+  }
   useLayoutEffect(() => { setWords(place.value.query.get('q') ?? '') }, [place.value]) // before anybody can type what it would take away
-  useEffect(() => () => clearTimeout(keep.current), [])
+  useLayoutEffect(() => () => clearTimeout(keep.current), [])
   const filter = (text: string) => {
     setWords(text)
     toTop()
