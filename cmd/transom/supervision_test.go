@@ -176,8 +176,11 @@ func TestSocketActivation(t *testing.T) {
 		}
 		stopped <- last
 	}()
-	poll.Until(t, "the socket", func() bool {
-		_, err := os.Stat(socket)
+	poll.Until(t, "the socket", func() bool { // there is a file before anybody listens
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = c.Close()
+		}
 		return err == nil
 	})
 	transport := &http.Transport{DialContext: dialUnix(socket)}
