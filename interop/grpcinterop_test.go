@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -88,7 +87,13 @@ func startNginx(t *testing.T, backend string) (target string) {
 	}
 `, folder, backend))
 	socket := filepath.Join(folder, "socket")
-	poll.Until(t, "nginx to listen", func() bool { _, err := os.Stat(socket); return err == nil })
+	poll.Until(t, "nginx to listen", func() bool { // there is a file before anybody listens
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
 	return "unix:" + socket
 }
 
