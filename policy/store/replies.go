@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strconv"
 	"syscall"
 
@@ -138,8 +139,30 @@ func (c *boundedConn) Read(b []byte) (int, error) {
 		_ = c.Close() // it cannot be used any more
 		return 0, wrong
 	}
+	if err != nil && c.replies.size > 0 && isLate(err) {
+		_ = c.Close()
+		return n, errStalled
+	}
 	return n, err
 }
+
+// isLate reports whether an error is that of a time that is over.
+func isLate(err error) bool {
+	var late net.Error
+	return errors.As(err, &late) && late.Timeout()
+}
+
+// errStalled is the error of a connection whose server stops in the middle of a reply. go-redis forgets
+// what it has read of one when the time is over, and who listens to a channel goes on after
+// that: the rest would be taken for something else, and the message be lost without a word. Hence it is no net.Error.
+var errStalled error = stalled{}
+
+type stalled struct{}
+
+func (stalled) Error() string { return "the server stops in the middle of an answer" }
+
+// Is reports whether target is the error of a time that is over.
+func (stalled) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
 // systemConn is one of which go-redis can ask the system whether it is still open.
 type systemConn struct {

@@ -72,7 +72,7 @@ func (t *Tier) hear(heard func()) {
 	stop := context.AfterFunc(t.ctx, func() { _ = channel.Close() })
 	defer stop()
 	for asked := false; ; {
-		got, err := channel.ReceiveTimeout(t.ctx, quiet)
+		got, err := receive(t.ctx, channel)
 		var late net.Error
 		if err != nil && errors.As(err, &late) && late.Timeout() && !asked {
 			if channel.Ping(t.ctx) != nil {
@@ -103,6 +103,20 @@ func (t *Tier) hear(heard func()) {
 			}
 		}
 	}
+}
+
+// errMessage is the error of what is no message of a Redis.
+var errMessage = errors.New("found no message of a channel")
+
+// receive waits for the next message. go-redis takes for granted that each has the parts of its kind, and
+// panics where one has not.
+func receive(ctx context.Context, channel *redis.PubSub) (got any, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errMessage
+		}
+	}()
+	return channel.ReceiveTimeout(ctx, quiet)
 }
 
 // catchUp drops everything where there was a drop that others than tags are among while nothing was
