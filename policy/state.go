@@ -50,7 +50,8 @@ type State struct {
 	// StateOptions with nothing left out but HTTP; read only.
 	StateOptions
 
-	kept *counted.Pool[any, io.Closer]
+	kept  *counted.Pool[any, io.Closer]
+	begun time.Time // by its clock
 
 	mu   sync.Mutex
 	away map[string]string // by store, why it cannot be used
@@ -64,11 +65,15 @@ func NewState(o StateOptions) *State {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &State{StateOptions: o, kept: counted.NewPool[any](io.Closer.Close)}
+	return &State{StateOptions: o, begun: o.Now(), kept: counted.NewPool[any](io.Closer.Close)}
 }
 
 // Close ends everything, used or not. Call it after the last call has ended.
 func (s *State) Close() error { return s.kept.Close() }
+
+// Elapsed is how long the State had been there at a moment of its clock. Unlike the moment's date it does not
+// change when somebody sets the machine's clock: intervals are measured by it.
+func (s *State) Elapsed(at time.Time) time.Duration { return at.Sub(s.begun) }
 
 // StoreAway notes why a store cannot be used; "" for one that can. The name holds no
 // credentials.

@@ -31,8 +31,9 @@ type Memory struct {
 	most  int // ids of one generation
 
 	mu        sync.Mutex
-	begun     time.Time // of the newer generation
-	newer     map[id]int64
+	first     time.Time    // when the first event came
+	begun     time.Time    // of the newer generation
+	newer     map[id]int64 // when each came, in nanoseconds since first
 	older     map[id]int64
 	sharing   time.Time // since when shared counts
 	shared    int       // the ids that Shared was told
@@ -73,6 +74,10 @@ func (m *Memory) seen(e *transomv1.UserEvent, now time.Time) (key id, again bool
 	key = m.idOf(e)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.first.IsZero() {
+		m.first = now
+	}
+	since := int64(now.Sub(m.first)) // which no step of the machine's clock changes
 	if now.Sub(m.begun) >= Window || len(m.newer) >= m.most {
 		m.older, m.newer, m.begun = m.newer, map[id]int64{}, now
 	}
@@ -80,10 +85,10 @@ func (m *Memory) seen(e *transomv1.UserEvent, now time.Time) (key id, again bool
 	if !ok {
 		at, ok = m.older[key]
 	}
-	if ok && now.UnixNano()-at < int64(Window) {
+	if ok && since-at < int64(Window) {
 		return key, true
 	}
-	m.newer[key] = now.UnixNano()
+	m.newer[key] = since
 	return key, false
 }
 

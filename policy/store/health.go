@@ -17,13 +17,14 @@ type Health struct {
 	probe    func() bool
 	away     atomic.Bool
 	probing  atomic.Bool
-	next     atomic.Int64 // no probe before, in nanoseconds of the clock
+	begun    time.Time
+	next     atomic.Int64 // no probe before, in nanoseconds since begun
 	failures atomic.Int64
 }
 
 // NewHealth returns the Health of a store that is there. probe asks whether it is back.
 func NewHealth(now func() time.Time, probe func() bool) *Health {
-	return &Health{now: now, probe: probe}
+	return &Health{now: now, begun: now(), probe: probe}
 }
 
 // Ask reports whether to ask the store.
@@ -31,23 +32,27 @@ func (h *Health) Ask() bool {
 	if !h.away.Load() {
 		return true
 	}
-	if h.now().UnixNano() >= h.next.Load() && h.probing.CompareAndSwap(false, true) {
+	if h.elapsed() >= h.next.Load() && h.probing.CompareAndSwap(false, true) {
 		go func() {
 			defer h.probing.Store(false)
 			if h.probe() {
 				h.away.Store(false)
 			} else {
-				h.next.Store(h.now().Add(healthPause).UnixNano())
+				h.next.Store(h.elapsed() + int64(healthPause))
 			}
 		}()
 	}
 	return false
 }
 
+// elapsed is not changed when somebody sets the machine's clock: a store would be left alone for as long as
+// that was set back.
+func (h *Health) elapsed() int64 { return int64(h.now().Sub(h.begun)) }
+
 // Failed notes that the store did not answer.
 func (h *Health) Failed() {
 	h.failures.Add(1)
-	h.next.Store(h.now().Add(healthPause).UnixNano())
+	h.next.Store(h.elapsed() + int64(healthPause))
 	h.away.Store(true)
 }
 

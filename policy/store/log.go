@@ -29,14 +29,15 @@ const replicaPause = 5 * time.Second
 type storeLog struct {
 	log     *slog.Logger
 	now     func() time.Time
+	begun   time.Time
 	timeout time.Duration
 	told    atomic.Bool  // the log's last word is that it is away
-	next    atomic.Int64 // silence until then, in nanoseconds of the clock
+	next    atomic.Int64 // silence until then, in nanoseconds since begun
 	// report is told why the store cannot be used, and "" when it can be again.
 	report func(why string)
 	away   atomic.Bool // what report was told last
 	// replica is until when an answer does not mean that the store can be used, in
-	// nanoseconds of the clock: it is one that can be read.
+	// nanoseconds since begun: it is one that can be read.
 	replica atomic.Int64
 	mu      sync.Mutex // of telling it
 }
@@ -68,7 +69,7 @@ func (l *storeLog) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 
 func (l *storeLog) note(err error, begun time.Time) {
 	if err == nil {
-		if l.now().UnixNano() < l.replica.Load() {
+		if l.elapsed() < l.replica.Load() {
 			return
 		}
 		if l.away.Load() && l.away.CompareAndSwap(true, false) {
@@ -83,17 +84,20 @@ func (l *storeLog) note(err error, begun time.Time) {
 		return // the time was the client's
 	}
 	if IsReadOnly(err) {
-		l.replica.Store(l.now().Add(replicaPause).UnixNano())
+		l.replica.Store(l.elapsed() + int64(replicaPause))
 	}
 	if isStoreFailure(err) && l.report != nil && l.away.CompareAndSwap(false, true) {
 		l.tell(l.reason(err))
 	}
-	now, next := l.now().UnixNano(), l.next.Load()
+	now, next := l.elapsed(), l.next.Load()
 	if isStoreFailure(err) && now >= next && l.next.CompareAndSwap(next, now+int64(storeReminder)) {
 		l.told.Store(true)
 		l.log.Warn("Redis cannot be used: sessions and logouts fail, calls under idempotency keys and limits do as their on_unavailable says", "error", l.reason(err))
 	}
 }
+
+// elapsed is not changed when somebody sets the machine's clock.
+func (l *storeLog) elapsed() int64 { return int64(l.now().Sub(l.begun)) }
 
 // tell reports a change, unless another one has come after it.
 func (l *storeLog) tell(why string) {

@@ -64,7 +64,7 @@ func Of(g *policy.Generation) (*Redis, error) {
 	}
 	client, err := policy.Lease(g, redisKey{address, s.Timeout}, func() (*reported, error) {
 		report := func(why string) { g.State.StoreAway("redis "+shown(address), why) }
-		client, err := openRedis(address, &storeLog{log: g.State.Log, now: g.State.Now, timeout: s.Timeout, report: report})
+		client, err := openRedis(address, &storeLog{log: g.State.Log, now: g.State.Now, begun: g.State.Now(), timeout: s.Timeout, report: report})
 		if err != nil {
 			return nil, err
 		}

@@ -41,7 +41,8 @@ type Security struct {
 	fleet        *Fleet
 	least        uint16
 	auth         tls.ClientAuthType
-	looked       atomic.Int64 // when somebody looked at the files, in nanoseconds
+	begun        time.Time
+	looked       atomic.Int64 // when somebody looked at the files, in nanoseconds since begun
 }
 
 // Fault is what is wrong with one of the settings.
@@ -72,7 +73,8 @@ func (f *Faults) add(path string, err error) {
 
 // Open reads the files of a listener's settings. The error is Faults.
 func Open(c *transomv1.ServerTls, o Options) (*Security, error) {
-	s := &Security{fleet: o.Fleet, least: tls.VersionTLS12}
+	s := &Security{fleet: o.Fleet, least: tls.VersionTLS12, begun: time.Now()}
+	s.looked.Store(-int64(lookInterval))
 	if c.GetMinVersion() == transomv1.ServerTls_TLS_1_3 {
 		s.least = tls.VersionTLS13
 	}
@@ -201,8 +203,8 @@ func (v *variant) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 // look has the files looked at, if nobody did so a moment ago. The handshake that does waits for
 // what decides on clients, so that a list that has come revokes at once.
 func (s *Security) look(now time.Time) {
-	last := s.looked.Load()
-	if now.UnixNano()-last < int64(lookInterval) || !s.looked.CompareAndSwap(last, now.UnixNano()) {
+	last, at := s.looked.Load(), int64(now.Sub(s.begun)) // which no step of the machine's clock changes
+	if at-last < int64(lookInterval) || !s.looked.CompareAndSwap(last, at) {
 		return
 	}
 	if s.clients != nil {

@@ -36,12 +36,14 @@ type revocations struct {
 	store revocation.Store
 	cache *cache
 	now   func() time.Time
+	// elapsed is that of the State, which the cache is of.
+	elapsed func(time.Time) time.Duration
 	// used tells that a method has logout.
 	used bool
 }
 
 // The values of verified.checked besides the moment of the last look, in
-// nanoseconds.
+// nanoseconds since the State began.
 const (
 	neverChecked = 0
 	knownRevoked = -1
@@ -54,24 +56,24 @@ func (r *revocations) check(ctx context.Context, v *Verified, now time.Time) err
 	if !r.used || !v.issuer.issues {
 		return nil
 	}
-	last := v.checked.Load()
+	last, at := v.checked.Load(), neverChecked+1+int64(r.elapsed(now))
 	switch {
 	case last == knownRevoked:
 		return errTokenRevoked
 	case last == neverChecked: // nothing is known: all who call now ask
-	case now.UnixNano()-last < int64(revocationFresh) || !v.checked.CompareAndSwap(last, now.UnixNano()):
+	case at-last < int64(revocationFresh) || !v.checked.CompareAndSwap(last, at):
 		return nil
 	}
 	over, err := r.store.Revoked(ctx, v.name, v.issued)
 	if err != nil {
-		v.checked.CompareAndSwap(now.UnixNano(), neverChecked)
+		v.checked.CompareAndSwap(at, neverChecked)
 		return errors.Join(errRevocationsAway, err)
 	}
 	if over {
 		r.forget(v)
 		return errTokenRevoked
 	}
-	v.checked.CompareAndSwap(neverChecked, now.UnixNano())
+	v.checked.CompareAndSwap(neverChecked, at)
 	return nil
 }
 
@@ -122,7 +124,7 @@ func (r *revocations) forget(v *Verified) {
 // the sessions.
 func openRevocations(g *policy.Generation, cache *cache) (*revocations, error) {
 	store, err := revocation.Open(g)
-	return &revocations{cache: cache, now: g.State.Now, store: store}, err
+	return &revocations{cache: cache, now: g.State.Now, elapsed: g.State.Elapsed, store: store}, err
 }
 
 // tokenEndings asks a store which tokens have been logged out.

@@ -26,7 +26,8 @@ const (
 type memory struct {
 	now    func() time.Time
 	log    *slog.Logger
-	remind atomic.Int64 // the log says nothing of a full memory until then, in nanoseconds of the clock
+	begun  time.Time
+	remind atomic.Int64 // the log says nothing of a full memory until then, in nanoseconds since begun
 
 	mu     sync.Mutex
 	max    int64
@@ -57,7 +58,7 @@ type memoryKey struct{}
 // InMemory is the memory of a generation.
 func InMemory(g *policy.Generation) (Store, error) {
 	m, err := policy.Lease(g, memoryKey{}, func() (*memory, error) {
-		return &memory{now: g.State.Now, log: g.State.Log, owners: map[Digest]int64{}, all: map[Digest]*entry{}}, nil
+		return &memory{now: g.State.Now, begun: g.State.Now(), log: g.State.Log, owners: map[Digest]int64{}, all: map[Digest]*entry{}}, nil
 	})
 	if err == nil {
 		m.mu.Lock()
@@ -159,7 +160,7 @@ const reminder = time.Minute
 
 // warn says in the log that the memory is full, once in a reminder at most. m.mu is not held.
 func (m *memory) warn(text string) {
-	now, next := m.now().UnixNano(), m.remind.Load()
+	now, next := int64(m.now().Sub(m.begun)), m.remind.Load()
 	if now >= next && m.remind.CompareAndSwap(next, now+int64(reminder)) {
 		m.log.Warn(text)
 	}
