@@ -16,7 +16,7 @@ func TestClockSteps(t *testing.T) {
 	for _, by := range []time.Duration{time.Hour, -time.Hour, 366 * 24 * time.Hour, -366 * 24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			clock, text := clocktest.New(), &bytes.Buffer{}
-			m := &memory{now: clock.Now, begun: clock.Now(), log: slog.New(slog.NewTextHandler(text, nil)), max: 1 << 20, owners: map[Digest]int64{}, all: map[Digest]*entry{}}
+			m := &memory{now: clock.Now, log: slog.New(slog.NewTextHandler(text, nil)), max: 1 << 20, owners: map[Digest]int64{}, all: map[Digest]*entry{}}
 			c := keyed("key", "one", "request")
 			lease, _, err := m.Begin(t.Context(), c)
 			if err != nil {

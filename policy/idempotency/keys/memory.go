@@ -26,8 +26,7 @@ const (
 type memory struct {
 	now    func() time.Time
 	log    *slog.Logger
-	begun  time.Time
-	remind atomic.Int64 // the log says nothing of a full memory until then, in nanoseconds since begun
+	remind atomic.Pointer[time.Time] // the log says nothing of a full memory until then
 
 	mu     sync.Mutex
 	max    int64
@@ -58,7 +57,7 @@ type memoryKey struct{}
 // InMemory is the memory of a generation.
 func InMemory(g *policy.Generation) (Store, error) {
 	m, err := policy.Lease(g, memoryKey{}, func() (*memory, error) {
-		return &memory{now: g.State.Now, begun: g.State.Now(), log: g.State.Log, owners: map[Digest]int64{}, all: map[Digest]*entry{}}, nil
+		return &memory{now: g.State.Now, log: g.State.Log, owners: map[Digest]int64{}, all: map[Digest]*entry{}}, nil
 	})
 	if err == nil {
 		m.mu.Lock()
@@ -160,8 +159,8 @@ const reminder = time.Minute
 
 // warn says in the log that the memory is full, once in a reminder at most. m.mu is not held.
 func (m *memory) warn(text string) {
-	now, next := int64(m.now().Sub(m.begun)), m.remind.Load()
-	if now >= next && m.remind.CompareAndSwap(next, now+int64(reminder)) {
+	now, next := m.now(), m.remind.Load()
+	if until := now.Add(reminder); (next == nil || !now.Before(*next)) && m.remind.CompareAndSwap(next, &until) {
 		m.log.Warn(text)
 	}
 }
