@@ -20,19 +20,28 @@ import (
 // none. The clock is the server's, in microseconds since 2026, so that a double
 // holds a tat with nanoseconds to spare; the slack of at most 100 µs forgives
 // what is rounded all the same. A bucket that is ahead of what it can be (the
-// clock was set back, the limit made smaller) is cut to full.
+// clock was set back, the limit made smaller) is cut, for good, to one that has given all its tokens. What is no
+// number is as if it were not there.
 //
 // KEYS: the buckets. ARGV: interval and window of each, in microseconds.
 // Answer: for each bucket wait, remaining and reset, the times in microseconds;
-// wait is 0 where the bucket has a token.
+// wait is 0 where the bucket has a token. Behind them how many buckets are damaged, where any are.
 var takeScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = (t[1] - 1767225600) * 1000000 + t[2]
-local tats, answer, refused = {}, {}, false
+local tats, cut, answer, refused, damaged = {}, {}, {}, false, 0
 for i, key in ipairs(KEYS) do
   local interval, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
   local slack = math.min(interval / 2, 100)
-  local tat = tonumber(redis.call('GET', key) or now)
+  local kept = redis.pcall('GETRANGE', key, 0, 63)
+  local wrong = type(kept) == 'table'
+  if wrong and not string.find(kept.err, 'WRONGTYPE', 1, true) then return kept end
+  local tat = not wrong and tonumber(kept)
+  if not tat or tat ~= tat then
+    if kept ~= '' then damaged = damaged + 1 end
+    tat = now
+  end
+  cut[i] = tat > now + window
   tat = math.min(math.max(tat, now), now + window)
   local wait = tat + interval - window - now
   if wait > slack then refused = true else wait = 0 end
@@ -41,7 +50,13 @@ for i, key in ipairs(KEYS) do
   answer[3 * i - 1] = math.floor((window - (tat - now) + slack) / interval)
   answer[3 * i] = math.ceil(tat - now)
 end
-if refused then return answer end
+if damaged > 0 then answer[3 * #KEYS + 1] = damaged end
+if refused then
+  for i, key in ipairs(KEYS) do
+    if cut[i] then redis.call('SET', key, string.format('%.17g', tats[i]), 'PX', math.max(math.ceil((tats[i] - now) / 1000), 1)) end
+  end
+  return answer
+end
 for i, key in ipairs(KEYS) do
   local interval = tonumber(ARGV[2 * i - 1])
   local tat = tats[i] + interval
@@ -136,6 +151,10 @@ func (s *sharedBuckets) takeAll(ctx context.Context, requests []bucketsRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if len(answer) == 3*len(requests)+1 {
+		s.Damaged("what is no count of a rate limit counts as none")
+		answer = answer[:3*len(requests)]
+	}
 	if len(answer) != 3*len(requests) {
 		return nil, fmt.Errorf("found %d numbers in the store's answer, expected %d", len(answer), 3*len(requests))
 	}
@@ -185,7 +204,8 @@ func anyRefused(verdicts []verdict) bool {
 
 // refundScript gives one token back, to a bucket that is still there.
 var refundScript = redis.NewScript(`
-local tat = redis.call('GET', KEYS[1])
+local tat = redis.pcall('GETRANGE', KEYS[1], 0, 63)
+tat = type(tat) == 'string' and tonumber(tat)
 if tat then redis.call('SET', KEYS[1], string.format('%.17g', tat - ARGV[1]), 'KEEPTTL') end
 return 0
 `)

@@ -415,6 +415,10 @@ func TestRedisBucketsFillByItsClock(t *testing.T) {
 		if wait, _ := strconv.Atoi(r.ResponseHeader.Get("Retry-After")); wait < 500 || wait > 600 {
 			t.Errorf("Retry-After: %d, want about ten minutes", wait)
 		}
+		server.Advance(10*time.Minute + time.Second)
+		if n := policytest.CountAdmitted(s, 10, call); n != 1 {
+			t.Errorf("after this time %d calls were admitted, want 1", n)
+		}
 	})
 }
 

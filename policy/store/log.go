@@ -131,7 +131,7 @@ func IsReadOnly(err error) bool {
 // isStoreFailure tells an answer that is none from those that belong to a
 // store's daily work, and from a client that went away.
 func isStoreFailure(err error) bool {
-	if errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) || errors.Is(err, redis.ErrClosed) || isMoved(err) || IsCrossSlot(err) {
+	if errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) || errors.Is(err, redis.ErrClosed) || isMoved(err) || IsCrossSlot(err) || IsDamage(err) {
 		return false
 	}
 	return !strings.HasPrefix(err.Error(), "NOSCRIPT ")

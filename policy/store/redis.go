@@ -32,6 +32,8 @@ type Redis struct {
 	Prefix string
 	// Health says whether to ask at all; whoever asks tells it of failures.
 	Health *Health
+
+	damages *damages // nil: told to nobody
 }
 
 // redisKey is what a client is about: two generations with the same one share
@@ -68,12 +70,12 @@ func Of(g *policy.Generation) (*Redis, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &reported{client, NewHealth(g.State.Now, probe(client, s.Timeout)), report}, nil
+		return &reported{client, NewHealth(g.State.Now, probe(client, s.Timeout)), &damages{log: g.State.Log, now: g.State.Now}, report}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Client, s.Health = client, client.health
+	s.Client, s.Health, s.damages = client, client.health, client.damages
 	return s, nil
 }
 
@@ -106,8 +108,9 @@ func probe(client redis.UniversalClient, timeout time.Duration) func() bool {
 // reported is a client whose state is told of as long as it is used.
 type reported struct {
 	redis.UniversalClient
-	health *Health
-	report func(why string)
+	health  *Health
+	damages *damages
+	report  func(why string)
 }
 
 // Close closes the client; nothing is said of it any more.
