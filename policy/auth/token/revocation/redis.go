@@ -2,10 +2,12 @@ package revocation
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // Redis has no other sum
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,8 +16,7 @@ import (
 )
 
 // Shared remembers revoked tokens in Redis, for all gateways. Each is
-// a key that expires when its token has; a holder's keys share a hash tag, so
-// that one MGET reads both, in a cluster too.
+// a key that expires when its token has. What stands under the name of a token says that it is over, whatever that is.
 type Shared struct {
 	redis *store.Redis
 	now   func() time.Time
@@ -58,9 +59,10 @@ func (r *Shared) Moment(ctx context.Context) (time.Time, error) {
 }
 
 // revokeUntilNow writes the server's time in nanoseconds, which a double does not
-// hold: KEYS[1] the holder, ARGV[1] for how many milliseconds.
+// hold, and a checksum: KEYS[1] the holder, ARGV[1] for how many milliseconds.
 var revokeUntilNow = redis.NewScript(store.ServerNow + `
-return redis.call('SET', KEYS[1], string.format('%.0f', now) .. '000', 'PX', ARGV[1])`)
+local at = string.format('%.0f', now) .. '000'
+return redis.call('SET', KEYS[1], at .. ':' .. redis.sha1hex(KEYS[1] .. ':' .. at), 'PX', ARGV[1])`)
 
 // RevokeAll implements Store.
 func (r *Shared) RevokeAll(ctx context.Context, holder [sha256.Size]byte, until time.Time) error {
@@ -69,52 +71,73 @@ func (r *Shared) RevokeAll(ctx context.Context, holder [sha256.Size]byte, until 
 	return revokeUntilNow.Run(ctx, r.redis.Client, []string{r.holderKey(holder)}, r.lasts(until).Milliseconds()).Err()
 }
 
+// errDamaged is the error of what is no moment until which a holder's tokens are over.
+var errDamaged = errors.New("found no moment of a logout in the store")
+
 // Revoked implements Store.
 func (r *Shared) Revoked(ctx context.Context, name Name, issued time.Time) (bool, error) {
-	over, err := r.RevokedOf(ctx, []Name{name}, []time.Time{issued})
-	if err != nil {
+	over, damaged, err := r.look(ctx, []Name{name}, []time.Time{issued})
+	switch {
+	case err != nil:
 		return false, err
+	case damaged != nil && !over[0]:
+		return false, damaged
 	}
 	return over[0], nil
 }
 
-// RevokedOf implements Store.
+// RevokedOf implements Store. What nobody can tell of one token does not keep the others from being told.
 func (r *Shared) RevokedOf(ctx context.Context, names []Name, issued []time.Time) ([]bool, error) {
-	ctx, cancel := r.redis.Bound(ctx)
-	defer cancel()
-	found, err := r.redis.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, name := range names {
-			p.MGet(ctx, r.tokenKey(name), r.holderKey(name.Holder))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	over := make([]bool, len(names))
-	for i, answer := range found {
-		if over[i], err = isRevoked(answer.(*redis.SliceCmd).Val(), issued[i]); err != nil {
-			return nil, err
-		}
-	}
-	return over, nil
+	over, _, err := r.look(ctx, names, issued)
+	return over, err
 }
 
-// isRevoked reads what the store has of a token and of its holder.
-func isRevoked(found []any, issued time.Time) (bool, error) {
-	if len(found) != 2 {
-		return false, fmt.Errorf("found %d values in the store's answer, expected 2", len(found))
+// look asks of tokens whether they are over. damaged is why nobody can tell that of some.
+func (r *Shared) look(ctx context.Context, names []Name, issued []time.Time) (over []bool, damaged, err error) {
+	ctx, cancel := r.redis.Bound(ctx)
+	defer cancel()
+	p := r.redis.Client.Pipeline()
+	tokens, holders := make([]*redis.IntCmd, len(names)), make([]*redis.StringCmd, len(names))
+	for i, name := range names {
+		tokens[i] = p.Exists(ctx, r.tokenKey(name))
+		holders[i] = p.GetRange(ctx, r.holderKey(name.Holder), 0, mostMoment)
 	}
-	if found[0] != nil {
-		return true, nil
+	_, _ = p.Exec(ctx) // each has its own error
+	over = make([]bool, len(names))
+	for i, name := range names {
+		there, err := tokens[i].Result()
+		if err != nil {
+			return nil, nil, err
+		}
+		over[i], err = isOver(r.holderKey(name.Holder), holders[i], issued[i])
+		switch over[i] = over[i] || there > 0; {
+		case errors.Is(err, errDamaged):
+			damaged = err
+			r.redis.Damaged("nobody can tell which tokens of a holder were logged out, and calls with them are refused", "key", r.holderKey(name.Holder))
+		case err != nil:
+			return nil, nil, err
+		}
 	}
-	text, over := found[1].(string)
-	if !over {
-		return false, nil
+	return over, damaged, nil
+}
+
+// mostMoment is above the length of what revokeUntilNow writes.
+const mostMoment = 99
+
+// isOver reads what revokeUntilNow has written, if it has.
+func isOver(key string, found *redis.StringCmd, issued time.Time) (bool, error) {
+	text, err := found.Result()
+	switch {
+	case store.IsDamage(err):
+		return false, errDamaged
+	case err != nil, text == "":
+		return false, err
 	}
-	at, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return false, fmt.Errorf("found %q in the store, expected nanoseconds", text)
+	number, sum, _ := strings.Cut(text, ":")
+	own := sha1.Sum([]byte(key + ":" + number)) //nolint:gosec // against damage
+	at, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || hex.EncodeToString(own[:]) != sum {
+		return false, errDamaged
 	}
 	return !issued.After(time.Unix(0, at)), nil
 }
