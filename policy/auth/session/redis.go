@@ -17,8 +17,8 @@ import (
 )
 
 // redisSessions keeps sessions in Redis, shared between gateways. A session is
-// one hash ("d": JSON, "e": its end in Unix microseconds) that expires by
-// itself; a sorted set per principal lists the keys of its sessions by their
+// one hash ("d": JSON, "e": its end in Unix microseconds, "c": a checksum of both under its key)
+// that expires by itself: what is damaged, or is another's, is none. A sorted set per principal lists the keys of its sessions by their
 // ends. Each script touches one key, so a cluster can hold them anywhere. The
 // clock is the server's: gateways send and are told how long something lasts,
 // never a moment of their own clocks.
@@ -29,19 +29,30 @@ type redisSessions struct {
 
 var _ Store = (*redisSessions)(nil)
 
+// sumOf begins scripts that check sessions: the checksum of one. It needs no secret, for who may
+// write Redis may write sessions.
+const sumOf = store.ServerNow + `
+local function sum(data, ends) return redis.sha1hex(KEYS[1] .. ':' .. ends .. ':' .. data) end
+`
+
 // beginSession stores a session: KEYS[1] the session, ARGV[1] its data, ARGV[2]
 // how long it lives at most, in microseconds, ARGV[3] idle time in milliseconds.
-var beginSession = redis.NewScript(store.ServerNow + `
-redis.call('HSET', KEYS[1], 'd', ARGV[1], 'e', string.format('%.0f', now + ARGV[2]))
+var beginSession = redis.NewScript(sumOf + `
+local ends = string.format('%.0f', now + ARGV[2])
+redis.call('HSET', KEYS[1], 'd', ARGV[1], 'e', ends, 'c', sum(ARGV[1], ends))
 redis.call('PEXPIRE', KEYS[1], math.ceil(math.min(ARGV[2] / 1000, tonumber(ARGV[3]))))
 return 0`)
 
 // useSession reads a session and lets it live on: KEYS[1] the session, ARGV[1]
-// idle time in milliseconds. It answers the data and how many microseconds are
-// left until the end.
-var useSession = redis.NewScript(store.ServerNow + `
-local s = redis.call('HMGET', KEYS[1], 'd', 'e')
-if not s[1] or not s[2] then return false end
+// idle time in milliseconds, ARGV[2] how many bytes of data are none that was written. It answers the data and how
+// many microseconds are left until the end, or one word for what is no session.
+var useSession = redis.NewScript(sumOf + `
+local size = redis.pcall('HSTRLEN', KEYS[1], 'd')
+if type(size) == 'table' and not string.find(size.err, 'WRONGTYPE', 1, true) then return size end
+if size == 0 and redis.call('EXISTS', KEYS[1]) == 0 then return false end
+if type(size) == 'table' or size >= tonumber(ARGV[2]) then return {'damaged'} end
+local s = redis.call('HMGET', KEYS[1], 'd', 'e', 'c')
+if not s[1] or not s[2] or s[3] ~= sum(s[1], s[2]) then return {'damaged'} end
 local left = tonumber(s[2]) - now
 if left <= 0 then
   redis.call('DEL', KEYS[1])
@@ -52,9 +63,15 @@ return {s[1], left}`)
 
 // listSession puts a session into its principal's list and returns those that
 // are one too many: KEYS[1] the list, ARGV[1] the session, ARGV[2] how long it
-// lives at most, in microseconds, ARGV[3] how many may be there.
+// lives at most, in microseconds, ARGV[3] how many may be there. What is no list gives way to one, and an end in a
+// hundred years is none.
 var listSession = redis.NewScript(store.ServerNow + `
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+local over = redis.pcall('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+if type(over) == 'table' then
+  if not string.find(over.err, 'WRONGTYPE', 1, true) then return over end
+  redis.call('DEL', KEYS[1])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('%.0f', now + math.max(3e15, ARGV[2])), 'inf')
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 redis.call('PEXPIRE', KEYS[1], math.ceil((tonumber(last[2]) - now) / 1000))
@@ -105,13 +122,17 @@ func (r *redisSessions) create(ctx context.Context, key Key, s *Session, idle ti
 func (r *redisSessions) Use(ctx context.Context, key Key, idle time.Duration) (*Session, error) {
 	ctx, cancel := r.redis.Bound(ctx)
 	defer cancel()
-	found, err := useSession.Run(ctx, r.redis.Client, []string{r.sessionKey(hex.EncodeToString(key[:]))},
-		idle.Milliseconds()).Slice()
+	name := r.sessionKey(hex.EncodeToString(key[:]))
+	found, err := useSession.Run(ctx, r.redis.Client, []string{name}, idle.Milliseconds(), mostData).Slice()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(found) == 1 {
+		r.redis.Damaged("what is no session counts as none, and its caller has to log in again", "key", name)
+		return nil, nil
 	}
 	if len(found) != 2 {
 		return nil, fmt.Errorf("found %d values in the store's answer, expected 2", len(found))
@@ -131,6 +152,9 @@ func (r *redisSessions) Use(ctx context.Context, key Key, idle time.Duration) (*
 	s.prepare()
 	return s, nil
 }
+
+// mostData is above the bytes that a session may have: no gateway reads such a reply.
+const mostData = 8 << 20
 
 func (r *redisSessions) ended(ctx context.Context, keys []Key) ([]bool, error) {
 	ctx, cancel := r.redis.Bound(ctx)
