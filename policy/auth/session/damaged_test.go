@@ -32,12 +32,16 @@ func instead(add func(ctx context.Context, c *redis.Client, key string) error) d
 
 // fields are others in the hash of a session.
 func fields(values ...any) damage {
-	return func(ctx context.Context, c *redis.Client, key, _ string) error { return c.HSet(ctx, key, values...).Err() }
+	return func(ctx context.Context, c *redis.Client, key, _ string) error {
+		return c.HSet(ctx, key, values...).Err()
+	}
 }
 
 // without leaves fields out.
 func without(names ...string) damage {
-	return func(ctx context.Context, c *redis.Client, key, _ string) error { return c.HDel(ctx, key, names...).Err() }
+	return func(ctx context.Context, c *redis.Client, key, _ string) error {
+		return c.HDel(ctx, key, names...).Err()
+	}
 }
 
 var damages = map[string]damage{

@@ -3,6 +3,7 @@ package keys
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,12 @@ func TestDamagedKeys(t *testing.T) {
 		"no fingerprint": {func(c *redis.Client, key, _ string) error { return c.HDel(t.Context(), key, "fingerprint").Err() }, keptkey.Answered},
 		"half a fingerprint": {func(c *redis.Client, key, _ string) error {
 			return c.HSet(t.Context(), key, "fingerprint", "half").Err()
+		}, keptkey.Answered},
+		"a fingerprint of 10 MB": {func(c *redis.Client, key, _ string) error {
+			return c.HSet(t.Context(), key, "fingerprint", strings.Repeat("x", 10<<20)).Err()
+		}, keptkey.Answered},
+		"a record of 100 MB": {func(c *redis.Client, key, _ string) error {
+			return c.HSet(t.Context(), key, "record", strings.Repeat("x", 100<<20)).Err()
 		}, keptkey.Answered},
 		"no record": {func(c *redis.Client, key, _ string) error { return c.HDel(t.Context(), key, "record").Err() }, keptkey.Answered},
 		"another caller's record": {func(c *redis.Client, key, other string) error {
@@ -109,5 +116,69 @@ func TestDamagedRecord(t *testing.T) {
 	}
 	if _, err := open(Digest{2}, whole); err == nil {
 		t.Error("it is read under another key")
+	}
+}
+
+// TestLargeNames: Traffic 96: names that somebody else has written keep no key from being listed, looked at and released.
+func TestLargeNames(t *testing.T) {
+	server := redistest.Start(t)
+	answers, client := inRedis(t, server, "t:"), server.Client(t)
+	for _, name := range []string{"one", "other"} {
+		c := keyed(name, name, "request")
+		lease, _, err := answers.Begin(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease.End(&Record{State: Uncertain, Fingerprint: c.Fingerprint, Status: lostStatus}, time.Minute)
+	}
+	large := keyed("one", "one", "request")
+	for _, field := range []string{"key", "principal", "rpc", "begun"} {
+		if err := client.HSet(t.Context(), answers.key(large.ID), field, strings.Repeat("x", 10<<20)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list := all(t, answers, keptkey.Filter{}, 10); len(list) != 2 {
+		t.Errorf("%d keys are listed, want 2", len(list))
+	}
+	id := fmt.Sprintf("%x", large.ID)
+	if k, err := answers.LookUpKey(t.Context(), id); err != nil || k.Key != "" || k.State != keptkey.Unknown {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if _, err := answers.ReleaseKey(t.Context(), id, false); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDamagedLeases: Traffic 93: a gateway that has died loses its key 15 s after somebody asks for it, whatever Redis has for the
+// end of its lease, and also when Redis's clock was set back meanwhile.
+func TestDamagedLeases(t *testing.T) {
+	for _, until := range []string{"right", "nan", "inf", "9223372036854775807", "1e300", "set back"} {
+		t.Run(until, func(t *testing.T) {
+			server := redistest.StartWithClock(t, 0)
+			answers, client := inRedis(t, server, "t:"), server.Client(t)
+			c := keyed("key", "one", "request")
+			dead, _, err := answers.Begin(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dead.End(nil, time.Minute)
+			values := []any{"token", "of a gateway that has died"}
+			switch until {
+			case "right":
+			case "set back":
+				server.Advance(-time.Hour)
+			default:
+				values = append(values, "until", until)
+			}
+			if err := client.HSet(t.Context(), answers.key(c.ID), values...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []State{Running, Uncertain} {
+				if lease, kept, err := answers.Begin(t.Context(), c); err != nil || lease != nil || kept.State != want {
+					t.Errorf("%v, %+v, %v, want the state %d", lease, kept, err, want)
+				}
+				server.Advance(leaseTime + time.Second)
+			}
+		})
 	}
 }

@@ -51,13 +51,14 @@ local function record()
 end
 `, maxRecord)
 
-// readFields begins scripts that read fields of a key: v has those that are named, or nothing where
-// somebody else has written what is no hash.
+// readFields begins scripts that read fields of a key: v has those that are named, "" for what is too long to be
+// ours, or nothing where somebody else has written what is no hash.
 const readFields = `
 local v = redis.pcall('HMGET', KEYS[1], %s)
 if v.err and string.find(v.err, 'WRONGTYPE', 1, true) then v = {} end
 if v.err then return v end
 if not v[1] and redis.call('EXISTS', KEYS[1]) == 1 then v[1] = 'damaged' end
+for i, text in pairs(v) do if text and #text > 65536 then v[i] = '' end end
 `
 
 // beginScript takes a key, or tells what is known of it.
@@ -65,7 +66,7 @@ if not v[1] and redis.call('EXISTS', KEYS[1]) == 1 then v[1] = 'damaged' end
 // KEYS: the key. ARGV: token, fingerprint, lease and ttl in milliseconds, "1" where a lost
 // call may be made again, the client's key, principal, method or route. Answer: state,
 // fingerprint, record. While its call is under way a key is there for the lease and then for ttl: one
-// that had gone before its call has ended would be taken once more.
+// that had gone before its call has ended would be taken once more. A lease longer than any, as the clock was set back, is cut.
 var beginScript = redis.NewScript(store.ServerNow + readRecord + fmt.Sprintf(readFields, "'state', 'fingerprint', 'until'") + `
 local lost = v[1] == 'running' and (tonumber(v[3]) or 0) < now
 if not v[1] or (lost or v[1] == 'lost') and ARGV[5] == '1' and v[2] == ARGV[2] then
@@ -78,6 +79,8 @@ if lost then
   redis.call('HSET', KEYS[1], 'state', 'lost')
   return {'lost', v[2] or '', ''}
 end
+local most = now + ARGV[3] * 1000
+if v[1] == 'running' and not (tonumber(v[3]) <= most) then redis.call('HSET', KEYS[1], 'until', string.format('%.0f', most)) end
 return {v[1], v[2] or '', v[2] and record() or ''}
 `)
 
@@ -182,8 +185,7 @@ func (a *redisAnswers) failed(l *redisLease, err error) error {
 
 // damaged is the refusal of a call whose key has something else in the store than was written there.
 func (a *redisAnswers) damaged(c *Call) error {
-	a.log.Warn("the store has something else in the place of an idempotency key than was written there: calls under it are refused until it is released by force or its time is over",
-		"id", hex.EncodeToString(c.ID[:]), "rpc", c.RPC)
+	a.Damaged("calls under an idempotency key are refused until it is released by force or its time is over", "id", hex.EncodeToString(c.ID[:]), "rpc", c.RPC)
 	return policy.StoreAway("what the store has of this idempotency key cannot be read, so that nobody knows what became of the first call, and none is made: ask who runs the gateway")
 }
 

@@ -176,8 +176,7 @@ var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`
 
 // watchScript tells what those who wait for a key have to know. KEYS: the key. Answer: state,
 // fingerprint, record.
-var watchScript = redis.NewScript(store.ServerNow + readRecord + `
-local v = redis.call('HMGET', KEYS[1], 'state', 'until', 'fingerprint')
+var watchScript = redis.NewScript(store.ServerNow + readRecord + fmt.Sprintf(readFields, "'state', 'until', 'fingerprint'") + `
 if not v[1] then return {'', '', ''} end
 if v[1] == 'running' and (tonumber(v[2]) or 0) < now then v[1] = 'lost' end
 return {v[1], v[3] or '', record()}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transom-gateway/transom/policy/store"
 )
 
 // generation is what was written when answers about something were dropped last: how many
@@ -83,7 +85,8 @@ func (t *Tier) Find(ctx context.Context, key Key, about []Digest, more bool) (*S
 		err = left.Err()
 	}
 	switch {
-	case redis.HasErrorPrefix(err, wrongType):
+	case store.IsDamage(err):
+		t.redis.Damaged(noAnswer, "key", name)
 		return stamps, nil, nil // what is written next takes its place
 	case err != nil:
 		return nil, nil, t.failed(ctx, err)
@@ -104,7 +107,7 @@ func (t *Tier) Find(ctx context.Context, key Key, about []Digest, more bool) (*S
 func (t *Tier) read(ctx context.Context, key Key, raw []byte, left time.Duration, about []Digest, known *Stamps) (*Record, error) {
 	r, err := unmarshal(key, raw)
 	if err != nil {
-		t.log.Warn("the shared store has an answer of the cache that is none: it is not used", "error", err)
+		t.redis.Damaged(noAnswer, "key", t.answerKey(key))
 		return nil, nil //nolint:nilerr // it is as if there were none
 	}
 	var unknown []Digest
@@ -150,8 +153,8 @@ func (t *Tier) askGenerations(ctx context.Context, p redis.Pipeliner, about []Di
 	return all
 }
 
-// wrongType begins Redis's errors of commands for values of another type.
-const wrongType = "WRONGTYPE"
+// noAnswer is what the log says of a damaged answer.
+const noAnswer = "an answer of the cache that is none is not used"
 
 // errGeneration is the error of what is no generation.
 var errGeneration = errors.New("found no generation of cached answers in the shared store")
@@ -160,7 +163,7 @@ var errGeneration = errors.New("found no generation of cached answers in the sha
 func generationOf(c *redis.StringCmd) (g generation, ok bool, _ error) {
 	raw, err := c.Bytes()
 	switch {
-	case redis.HasErrorPrefix(err, wrongType):
+	case store.IsDamage(err):
 		return g, false, errGeneration
 	case err != nil, len(raw) == 0:
 		return g, false, err
@@ -195,6 +198,7 @@ func (t *Tier) stamps(ctx context.Context, about []Digest, asked []*redis.String
 	if len(damaged) == 0 {
 		return s, nil
 	}
+	t.redis.Damaged("what answers of the cache are dropped by is written anew", "key", t.generationKey(s.all[damaged[0]].of))
 	count, err := t.count(ctx, 1) // what is damaged may have been the one of a drop, and counts as one
 	if err != nil {
 		return nil, err
@@ -303,11 +307,14 @@ func parseCount(text string) (uint64, bool) {
 // what is there is no count.
 func (t *Tier) countOf(ctx context.Context, c *redis.StringCmd) (uint64, error) {
 	text, err := c.Result()
-	if err != nil && !redis.HasErrorPrefix(err, wrongType) {
+	if err != nil && !store.IsDamage(err) {
 		return 0, err
 	}
 	if n, ok := parseCount(text); ok {
 		return n, nil
+	}
+	if text != "" || err != nil {
+		t.redis.Damaged("drops of the cache are counted anew", "key", t.countKey())
 	}
 	return t.count(ctx, 0)
 }

@@ -124,10 +124,7 @@ func receive(ctx context.Context, channel *redis.PubSub) (got any, err error) {
 func (t *Tier) catchUp() {
 	ctx, cancel := t.redis.Bound(t.ctx)
 	defer cancel()
-	mark, err := t.redis.Client.Get(ctx, t.markKey()).Result()
-	if errors.Is(err, redis.Nil) {
-		mark, err = "", nil
-	}
+	mark, err := t.redis.Client.GetRange(ctx, t.markKey(), 0, int64(len(Digest{}))).Result()
 	if err == nil && mark == t.marked {
 		return
 	}
