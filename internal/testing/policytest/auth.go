@@ -47,14 +47,8 @@ type AuthBench struct {
 // NewAuthBench compiles a configuration that must be good.
 func NewAuthBench(t testing.TB, config *transomv1.Config, kinds ...policy.Kind) *AuthBench {
 	t.Helper()
-	return NewLoggedAuthBench(t, slog.New(slog.DiscardHandler), config, kinds...)
-}
-
-// NewLoggedAuthBench is NewAuthBench with a log.
-func NewLoggedAuthBench(t testing.TB, log *slog.Logger, config *transomv1.Config, kinds ...policy.Kind) *AuthBench {
-	t.Helper()
 	clock := NewClock()
-	state := policy.NewState(policy.StateOptions{Log: log, Now: clock.Now})
+	state := policy.NewState(policy.StateOptions{Log: slog.New(slog.DiscardHandler), Now: clock.Now})
 	t.Cleanup(func() {
 		if err := state.Close(); err != nil {
 			t.Error(err)

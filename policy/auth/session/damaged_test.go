@@ -17,6 +17,7 @@ import (
 
 	"github.com/transom-gateway/transom/internal/testing/policytest"
 	"github.com/transom-gateway/transom/internal/testing/redis"
+	"github.com/transom-gateway/transom/policy"
 	"github.com/transom-gateway/transom/policy/kinds"
 )
 
@@ -67,11 +68,17 @@ var damages = map[string]damage{
 }
 
 // bench is a gateway, and what its log says.
-func bench(t *testing.T) (*policytest.AuthBench, policytest.SessionSets, *redis.Client, *bytes.Buffer) {
+func bench(t *testing.T) (*policy.State, policytest.SessionSets, *redis.Client, *bytes.Buffer) {
 	server := redistest.Start(t)
 	text := new(bytes.Buffer)
-	b := policytest.NewLoggedAuthBench(t, slog.New(slog.NewTextHandler(text, nil)), policytest.RedisConfig(server), kinds.All()...)
-	return b, policytest.CompileSessionSets(t, b.Compiler), server.Client(t), text
+	state := policy.NewState(policy.StateOptions{Log: slog.New(slog.NewTextHandler(text, nil))})
+	t.Cleanup(func() { _ = state.Close() })
+	c, problems := policy.New(kinds.All(), policy.Environment{Config: policytest.RedisConfig(server), State: state, Directory: t.TempDir()})
+	t.Cleanup(c.Close)
+	if len(problems) > 0 {
+		t.Fatal(problems.Error())
+	}
+	return state, policytest.CompileSessionSets(t, c), server.Client(t), text
 }
 
 // only is the one key of a kind.
@@ -89,7 +96,7 @@ func only(t *testing.T, c *redis.Client, pattern string) string {
 func TestDamagedSessions(t *testing.T) {
 	for what, damage := range damages {
 		t.Run(what, func(t *testing.T) {
-			b, s, client, text := bench(t)
+			state, s, client, text := bench(t)
 			cookie := s.LogIn(t, policytest.AdaReply)
 			key := only(t, client, "*:session:*")
 			if err := client.Rename(t.Context(), key, "ada").Err(); err != nil {
@@ -109,8 +116,8 @@ func TestDamagedSessions(t *testing.T) {
 			policytest.WantCode(t, policytest.LetIn(s.Call, policytest.WithCookies(eve)), codes.OK)
 			again := s.LogIn(t, policytest.AdaReply, cookie)
 			policytest.WantCode(t, policytest.LetIn(s.Call, policytest.WithCookies(again)), codes.OK)
-			if n := strings.Count(text.String(), "something else than was written there"); n != 1 || len(b.State.AwayStores()) > 0 {
-				t.Errorf("told %d times, away: %q; %s", n, b.State.AwayStores(), text.String())
+			if n := strings.Count(text.String(), "something else than was written there"); n != 1 || len(state.AwayStores()) > 0 {
+				t.Errorf("told %d times, away: %q; %s", n, state.AwayStores(), text.String())
 			}
 		})
 	}
