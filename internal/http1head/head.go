@@ -58,7 +58,7 @@ func (h *head) requestLine(line []byte) *Fault {
 		return bad("the request line is %s; expected METHOD TARGET HTTP/1.1", quoted(line))
 	}
 	method, target, version := line[:end], line[end+1:last], line[last+1:]
-	if !validToken(method) {
+	if !ValidToken(method) {
 		return bad("the method is %s; expected letters", quoted(method))
 	}
 	h.method.n = copy(h.method.bytes[:], method)

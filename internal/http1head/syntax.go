@@ -48,7 +48,8 @@ func TokenLen(s string) int {
 	return len(s)
 }
 
-func validToken(b []byte) bool {
+// ValidToken reports whether b is a token (RFC 9110, 5.6.2).
+func ValidToken(b []byte) bool {
 	for _, c := range b {
 		if !token[c] {
 			return false

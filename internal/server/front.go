@@ -138,6 +138,8 @@ func newNetHTTP(o frontOptions) netHTTP {
 	return netHTTP{server}
 }
 
+var _ Front = (*http1.Server)(nil)
+
 // newHTTP1 is the front of clients for HTTP/1.1 and HTTP/2: requests without a body are served by package http1, and
 // what it leaves by net/http.
 func newHTTP1(o frontOptions) Front {
@@ -147,25 +149,8 @@ func newHTTP1(o frontOptions) Front {
 	if o.ages != nil {
 		front.Ended = func(c net.Conn) { o.ages.change(c, http.StateClosed) }
 	}
-	return http1Front{front}
+	return front
 }
-
-// http1Front is the Front of package http1.
-type http1Front struct{ *http1.Server }
-
-// Serve implements Front.
-func (f http1Front) Serve(l net.Listener) error {
-	if err := f.Server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return ignoreClosed(err)
-	}
-	return nil
-}
-
-// Shutdown implements Front. A listener may have been closed before.
-func (f http1Front) Shutdown(ctx context.Context) error { return ignoreClosed(f.Server.Shutdown(ctx)) }
-
-// Close implements Front. A listener may have been closed before.
-func (f http1Front) Close() error { return ignoreClosed(f.Server.Close()) }
 
 // newOperatorsFront is a front for the operator, who is trusted with more.
 func newOperatorsFront(handler http.Handler, log *log.Logger) netHTTP {

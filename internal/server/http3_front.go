@@ -12,6 +12,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
+	"github.com/transom-gateway/transom/internal/server/dateheader"
 	transomv1 "github.com/transom-gateway/transom/proto/transom/v1"
 )
 
@@ -27,7 +28,7 @@ type http3Front struct {
 	grace        time.Duration // of connections that are too old; 0 for none
 	age          time.Duration // 0 for any age
 
-	date     date
+	date     dateheader.Date
 	handling atomic.Int64 // requests
 	running  sync.WaitGroup
 

@@ -8,13 +8,15 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/transom-gateway/transom/internal/server/dateheader"
 )
 
 // http3Writer writes an answer over HTTP/3. One that may be short it keeps until the handler returns, and then sends
 // it whole (shortAnswer); any other is quic-go's from where that is seen.
 type http3Writer struct {
 	http.ResponseWriter
-	date *date
+	date *dateheader.Date
 	// stream gives the request's stream to who answers it in place of quic-go; nil where only that knows how.
 	stream http3.HTTPStreamer
 	begun  bool         // a header was written, be it that of an interim answer
@@ -49,7 +51,7 @@ func (w *http3Writer) WriteHeader(status int) {
 	}
 	header := w.Header()
 	if _, told := header["Date"]; !told && status >= http.StatusOK { // nil tells none
-		header["Date"] = w.date.header()
+		header["Date"] = w.date.Values()
 	}
 	if !w.begun && w.stream != nil {
 		w.short = beginShort(status, header)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/transom-gateway/transom/internal/http1head"
 )
 
 // parse reads a head. It returns nil for one that is another server's to serve, or to refuse: what is not as
@@ -18,7 +20,7 @@ func (c *conn) parse(head []byte) *http.Request {
 		return nil
 	}
 	method, target, ok := strings.Cut(strings.TrimSuffix(string(line), " HTTP/1.1"), " ")
-	if !ok || len(method)+1+len(target) == len(line) || !served(method) || target[:min(1, len(target))] != "/" {
+	if !ok || len(method)+1+len(target) == len(line) || method == http.MethodConnect || !http1head.ValidToken([]byte(method)) || target[:min(1, len(target))] != "/" {
 		return nil
 	}
 	at, err := url.ParseRequestURI(target)
@@ -44,11 +46,6 @@ func (c *conn) parse(head []byte) *http.Request {
 
 var endOfLine = []byte("\r\n")
 
-// served reports whether requests of a method are served here where they have no body.
-func served(method string) bool {
-	return method != http.MethodConnect && httpguts.ValidHeaderFieldName(method)
-}
-
 // parseFields reads the fields up to the empty line. ok is false where one is another server's matter.
 func parseFields(fields []byte) (header http.Header, host string, ok bool) {
 	header = make(http.Header)
@@ -64,7 +61,7 @@ func parseFields(fields []byte) (header http.Header, host string, ok bool) {
 		}
 		fields = rest
 		name, value, ok := bytes.Cut(line, colon)
-		if !ok || !validName(name) {
+		if !ok || !http1head.ValidToken(name) {
 			return nil, "", false
 		}
 		text := string(bytes.Trim(value, " \t"))
@@ -117,15 +114,6 @@ func isLast(connection []string) (last, ok bool) {
 }
 
 var colon = []byte(":")
-
-func validName(name []byte) bool {
-	for _, c := range name {
-		if !httpguts.IsTokenRune(rune(c)) {
-			return false
-		}
-	}
-	return len(name) > 0
-}
 
 // usual are the names that most requests have, by the ways they are written.
 var usual = func() map[string]string {

@@ -129,7 +129,8 @@ func (w *response) begin() {
 	w.began = true
 	out := w.c.out
 	if !w.hasDate {
-		out.b = append(out.b, w.c.of.date.line()...)
+		out.b = append(out.b, "Date: "...)
+		out.b = append(append(out.b, w.c.of.date.Values()[0]...), endOfLine...)
 	}
 	if w.done && !w.hasTrailers && !w.coded && !w.says && bodyAllowed(w.status) && (w.r.Method != http.MethodHead || len(out.body) > 0) {
 		w.length, w.chunks = int64(len(out.body)), false

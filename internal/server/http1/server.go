@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/transom-gateway/transom/internal/server/dateheader"
 )
 
 // Server is a server of HTTP/1.1 before another one. All fields are needed but those that
@@ -35,7 +37,7 @@ type Server struct {
 	start      sync.Once
 	noKeeping  atomic.Bool
 	isShutDown atomic.Bool
-	date       date
+	date       dateheader.Date
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -45,11 +47,11 @@ type Server struct {
 // acceptPause is how long to wait where no connection can be accepted.
 const acceptPause = 50 * time.Millisecond
 
-// Serve serves the connections that a listener accepts, until that or the server is closed.
+// Serve serves the connections that a listener accepts, until that or the server is closed, which is no error.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.track(l) {
 		_ = l.Close() // the server is closed already
-		return http.ErrServerClosed
+		return nil
 	}
 	defer s.forget(l)
 	s.start.Do(func() {
@@ -64,8 +66,8 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		var temporary interface{ Temporary() bool }
 		switch {
-		case s.isShutDown.Load():
-			return http.ErrServerClosed
+		case s.isShutDown.Load() || errors.Is(err, net.ErrClosed):
+			return nil
 		case errors.As(err, &temporary) && temporary.Temporary(): // as with too many open files
 			time.Sleep(acceptPause)
 		default:
@@ -243,22 +245,3 @@ func (h *handed) Close() error {
 
 // Addr implements net.Listener.
 func (h *handed) Addr() net.Addr { return h.at }
-
-// date is the header Date, which is made once a second.
-type date struct{ of atomic.Pointer[dateOfSecond] }
-
-type dateOfSecond struct {
-	second int64
-	line   string
-}
-
-// line is the header's line now.
-func (d *date) line() string {
-	now := time.Now()
-	of := d.of.Load()
-	if of == nil || of.second != now.Unix() {
-		of = &dateOfSecond{now.Unix(), "Date: " + now.UTC().Format(http.TimeFormat) + "\r\n"}
-		d.of.Store(of)
-	}
-	return of.line
-}
